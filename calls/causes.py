@@ -1,0 +1,147 @@
+"""What the end of an attempt means: one table from SIP codes and Q.850 causes to a verdict.
+
+SIP code and cause correspond by RFC 3398 section 8.2.6; chan_pjsip folds several SIP codes into
+one cause (401, 403, 407 and 603 all become 21), so the SIP code is asked first where there is one
+and the cause only where there is none, as on Local channels. What counts in NER is ITU-T E.425.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+
+from cdr.record import Disposition
+
+# Q.850 causes that Ringmaster itself gives (ITU-T Q.850 table 1).
+UNALLOCATED = 1
+NORMAL_CLEARING = 16
+USER_BUSY = 17
+NO_ANSWER = 19
+REJECTED = 21
+INVALID_NUMBER = 28
+NORMAL_UNSPECIFIED = 31
+CONGESTION = 34
+TEMPORARY_FAILURE = 41
+
+
+class Hunt(StrEnum):
+    """Whether the next target may be tried after an attempt ended so."""
+
+    NEXT = "next"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an attempt's end means.
+
+    ``caller_cause`` is the Q.850 cause with which A is hung up; chan_pjsip turns it into the SIP
+    code that the caller hears. ``effective`` says whether the attempt counts as reached in NER.
+    """
+
+    disposition: Disposition
+    hunt: Hunt
+    caller_cause: int
+    effective: bool
+
+
+def _verdict(
+    disposition: Disposition, hunt: Hunt, caller_cause: int, effective: bool = False
+) -> Verdict:
+    return Verdict(disposition, hunt, caller_cause, effective)
+
+
+_BUSY = _verdict(Disposition.BUSY, Hunt.STOP, USER_BUSY, effective=True)
+_NO_ANSWER = _verdict(Disposition.NO_ANSWER, Hunt.STOP, NO_ANSWER, effective=True)
+_UNREACHABLE = _verdict(Disposition.NO_ANSWER, Hunt.STOP, NO_ANSWER)
+_REFUSED_BY_TRUNK = _verdict(Disposition.REJECTED, Hunt.NEXT, REJECTED)
+_DECLINED = _verdict(Disposition.REJECTED, Hunt.STOP, REJECTED, effective=True)
+_REJECTED = _verdict(Disposition.REJECTED, Hunt.STOP, REJECTED)
+_UNALLOCATED = _verdict(Disposition.UNALLOCATED, Hunt.NEXT, UNALLOCATED)
+_GONE = _verdict(Disposition.INVALID_NUMBER, Hunt.STOP, 22)
+_INVALID = _verdict(Disposition.INVALID_NUMBER, Hunt.STOP, INVALID_NUMBER)
+_LOOP = _verdict(Disposition.LOOP, Hunt.STOP, NO_ANSWER)
+_TRUNK_AUTH = _verdict(Disposition.TRUNK_AUTH, Hunt.NEXT, REJECTED)
+_MEDIA = _verdict(Disposition.MEDIA, Hunt.STOP, 58)
+_TIMEOUT = _verdict(Disposition.TIMEOUT, Hunt.NEXT, 18)
+_CONGESTION = _verdict(Disposition.CONGESTION, Hunt.NEXT, CONGESTION)
+_SERVER_ERROR = _verdict(Disposition.CONGESTION, Hunt.NEXT, 38)
+
+BY_SIP = MappingProxyType(
+    {
+        401: _TRUNK_AUTH,
+        403: _REFUSED_BY_TRUNK,
+        404: _UNALLOCATED,
+        407: _TRUNK_AUTH,
+        408: _TIMEOUT,
+        410: _GONE,
+        415: _MEDIA,
+        480: _UNREACHABLE,
+        482: _LOOP,
+        483: _LOOP,
+        484: _INVALID,
+        486: _BUSY,
+        488: _MEDIA,
+        500: _SERVER_ERROR,
+        501: _CONGESTION,
+        502: _CONGESTION,
+        503: _CONGESTION,
+        504: _CONGESTION,
+        600: _BUSY,
+        603: _DECLINED,
+        604: _INVALID,
+        606: _MEDIA,
+        607: _DECLINED,
+        608: _DECLINED,
+    }
+)
+
+BY_CAUSE = MappingProxyType(
+    {
+        1: _UNALLOCATED,
+        2: _UNALLOCATED,
+        3: _UNALLOCATED,
+        17: _BUSY,
+        18: _UNREACHABLE,
+        19: _UNREACHABLE,
+        20: _UNREACHABLE,
+        21: _REJECTED,
+        22: _GONE,
+        25: _LOOP,
+        26: _UNALLOCATED,
+        27: _CONGESTION,
+        28: _INVALID,
+        34: _CONGESTION,
+        38: _SERVER_ERROR,
+        41: _CONGESTION,
+        42: _CONGESTION,
+        47: _CONGESTION,
+        58: _MEDIA,
+        65: _MEDIA,
+        88: _MEDIA,
+        102: _TIMEOUT,
+    }
+)
+
+
+def verdict(cause: int | None, sip_code: int | None, rang: bool) -> Verdict:
+    """What it means that B ended unanswered with this Q.850 cause and SIP code.
+
+    ``rang`` says whether B rang or gave early media; what rang is never hunted on from, because
+    the callee would ring twice, and an unanswered ring was a reached callee.
+    """
+    found = _lookup(cause, sip_code)
+    if not rang:
+        return found
+    if sip_code in (408, 480, 487) or found.disposition is Disposition.NO_ANSWER:
+        return _NO_ANSWER
+    return Verdict(found.disposition, Hunt.STOP, found.caller_cause, found.effective)
+
+
+def _lookup(cause: int | None, sip_code: int | None) -> Verdict:
+    if sip_code is not None and sip_code in BY_SIP:
+        return BY_SIP[sip_code]
+    if sip_code is not None and sip_code >= 600:
+        return _REJECTED
+    if sip_code is not None and sip_code >= 500:
+        return _CONGESTION
+    return BY_CAUSE.get(cause or 0, _CONGESTION)

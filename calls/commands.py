@@ -1,0 +1,157 @@
+"""What the engine can ask for. A command is a frozen value; a gateway carries it out.
+
+Two questions decide how a command survives the death of the worker that runs it:
+
+*save_first*   must the session say "this is about to happen" before it happens? Yes for whatever
+               leaves something behind under an id that only the session knows, and for `Dial`.
+               The others are harmless to repeat from an earlier saved state.
+*look first*   may it be repeated blindly? A second `Dial` before the 180 kills B, so a gateway told
+               `again` looks at the channel before it dials. All others Asterisk recognises itself.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class FindRoute:
+    """Ask the directory who the caller is and where the number goes."""
+
+    tag: ClassVar[str] = "find_route"
+    save_first: ClassVar[bool] = False
+
+
+@dataclass(frozen=True, slots=True)
+class CreateChannel:
+    """Create B's channel, not yet dialled.
+
+    ``limit_s`` is put on it as TIMEOUT(absolute), so that Asterisk ends it even with all of us dead;
+    it counts from now, ringing included. ``caller_number`` is shown to B ('' = anonymous).
+    """
+
+    tag: ClassVar[str] = "create_channel"
+    save_first: ClassVar[bool] = True
+    channel_id: str
+    originator: str
+    endpoint: str
+    limit_s: int
+    caller_number: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateBridge:
+    """Create the mixing bridge of the call."""
+
+    tag: ClassVar[str] = "create_bridge"
+    save_first: ClassVar[bool] = True
+    bridge_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddToBridge:
+    """Put channels into the bridge."""
+
+    tag: ClassVar[str] = "add_to_bridge"
+    save_first: ClassVar[bool] = False
+    bridge_id: str
+    channel_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Dial a created channel; it rings for at most ``timeout_s`` seconds."""
+
+    tag: ClassVar[str] = "dial"
+    save_first: ClassVar[bool] = True
+    channel_id: str
+    caller: str
+    timeout_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Answer A. Asterisk has normally done it already when B answered in the same bridge."""
+
+    tag: ClassVar[str] = "answer"
+    save_first: ClassVar[bool] = False
+    channel_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LimitChannel:
+    """Let Asterisk end the channel ``limit_s`` seconds from now: TIMEOUT(absolute)."""
+
+    tag: ClassVar[str] = "limit_channel"
+    save_first: ClassVar[bool] = False
+    channel_id: str
+    limit_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hangup:
+    """End a channel; ``cause`` (Q.850) becomes the SIP code that its far end hears."""
+
+    tag: ClassVar[str] = "hangup"
+    save_first: ClassVar[bool] = False
+    channel_id: str
+    cause: int
+
+
+@dataclass(frozen=True, slots=True)
+class DestroyBridge:
+    """Remove the bridge. Hangs nobody up."""
+
+    tag: ClassVar[str] = "destroy_bridge"
+    save_first: ClassVar[bool] = False
+    bridge_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """Ask Asterisk which of these channels, and the bridge, it holds."""
+
+    tag: ClassVar[str] = "look_up"
+    save_first: ClassVar[bool] = False
+    channel_ids: tuple[str, ...]
+    bridge_id: str
+
+
+AriCommand = (
+    CreateChannel
+    | CreateBridge
+    | AddToBridge
+    | Dial
+    | Answer
+    | LimitChannel
+    | Hangup
+    | DestroyBridge
+    | LookUp
+)
+Command = FindRoute | AriCommand
+
+_BY_TAG: dict[str, type[Command]] = {
+    kind.tag: kind
+    for kind in (
+        FindRoute,
+        CreateChannel,
+        CreateBridge,
+        AddToBridge,
+        Dial,
+        Answer,
+        LimitChannel,
+        Hangup,
+        DestroyBridge,
+        LookUp,
+    )
+}
+
+
+def to_plain(command: Command) -> list[Any]:
+    """The command as a JSON array of its tag and its fields in order."""
+    return [command.tag, *(getattr(command, name) for name in command.__slots__)]
+
+
+def from_plain(plain: list[Any]) -> Command:
+    """The command that `to_plain` described."""
+    tag, *fields = plain
+    return _BY_TAG[tag](*(tuple(field) if isinstance(field, list) else field for field in fields))

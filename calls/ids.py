@@ -1,0 +1,53 @@
+"""Ids are chosen, not learned.
+
+A call is named after its node and its first channel, and everything Ringmaster creates for the
+call is named after that channel too. So an event finds its call by its channel id alone, a create
+that is repeated is recognised by Asterisk (409), and a call can be rebuilt from a listing.
+
+    call     demo:1763900000.12          node, colon, A's channel id
+    B legs   1763900000.12.b1, .b2       one for each attempt
+    bridge   1763900000.12.br
+
+The second half of a Local channel has Asterisk's own suffix: ``1763900000.12.b1;2``.
+"""
+
+import re
+
+_CREATED = re.compile(r"^(?P<a>.+)\.(?:b[0-9]+(?:;[12])?|br)$")
+
+
+def call_id(node: str, channel_id: str) -> str:
+    """The id of the call that began with *channel_id* on *node*."""
+    return f"{node}:{channel_id}"
+
+
+def split_call_id(call: str) -> tuple[str, str]:
+    """Node and A's channel id of a call id.
+
+    Raises ValueError with a sentence when *call* is not a call id.
+    """
+    node, colon, channel_id = call.partition(":")
+    if not (node and colon and channel_id):
+        raise ValueError(f"{call!r} is not a call id: it should look like node:1763900000.12")
+    return node, channel_id
+
+
+def b_channel(a_channel: str, attempt: int) -> str:
+    """The channel id of B's leg in the given attempt (1, 2, …)."""
+    return f"{a_channel}.b{attempt}"
+
+
+def bridge_of(a_channel: str) -> str:
+    """The id of the bridge in which the two legs of A's call meet."""
+    return f"{a_channel}.br"
+
+
+def a_channel_of(created_id: str) -> str:
+    """The channel id of A, for A itself and for any channel or bridge made for A's call."""
+    match = _CREATED.match(created_id)
+    return match["a"] if match else created_id
+
+
+def is_created_by_us(channel_or_bridge_id: str) -> bool:
+    """Whether this id was chosen by Ringmaster, for a B leg or a bridge."""
+    return _CREATED.match(channel_or_bridge_id) is not None
