@@ -1,0 +1,48 @@
+"""What may stand in a trunk, a route and an account. A dial string is a program to Asterisk:
+one ``&`` too many dials a second destination at somebody's cost."""
+
+import re
+
+from django.core.exceptions import ValidationError
+from django.core.validators import RegexValidator
+
+NUMBER_PLACE = "{number}"
+
+# Printable ASCII without what Asterisk splits a dial string or its arguments at: & , ^ | and
+# without quotes, backslash, angle brackets and braces.
+_SAFE = r"[A-Za-z0-9!#$%()*+./:;=?@\[\]_~-]*"
+_DIAL_STRING = re.compile(rf"[A-Za-z][A-Za-z0-9]*/{_SAFE}\{{number\}}{_SAFE}")
+
+validate_account_code = RegexValidator(
+    r"\A[A-Za-z0-9._@+-]+\Z",
+    "A code is made of letters, digits and . _ @ + - only, as Asterisk's accountcode.",
+)
+validate_prefix = RegexValidator(
+    r"\A[0-9]{0,15}\Z", "A prefix is made of up to 15 digits; leave it empty for the default route."
+)
+validate_added_prefix = RegexValidator(
+    r"\A[+0-9*#A-D]*\Z", "Only + 0-9 * # A-D can be dialled in front of a number."
+)
+validate_caller_number = RegexValidator(
+    r"\A\+?[0-9]{1,20}\Z", "A caller's number is up to 20 digits, with or without + in front."
+)
+
+
+def validate_dial_string(text: str) -> None:
+    """Accept ``Technology/resource`` with the number's place in it exactly once.
+
+    Raises ``ValidationError`` with a sentence for everything else.
+    """
+    places = text.count(NUMBER_PLACE)
+    if places != 1:
+        raise ValidationError(
+            "A dial string holds {number} exactly once, where the dialled number goes, "
+            f"as in PJSIP/{{number}}@carrier-a; here it stands {places} times.",
+            code="number_place",
+        )
+    if not _DIAL_STRING.fullmatch(text):
+        raise ValidationError(
+            "A dial string is Technology/resource without spaces, quotes, & , ^ | or other "
+            "braces, as in PJSIP/{number}@carrier-a or Local/{number}@monkeys.",
+            code="dial_string",
+        )

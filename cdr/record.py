@@ -1,0 +1,237 @@
+"""What is kept of a call when it is over. Pure: no Django, no clock, no I/O.
+
+The call engine builds a :class:`CallRecord`, puts its JSON on the stream (see cdr.stream), and
+the writer makes rows of it. All times are integers, milliseconds since the epoch (UTC), taken
+from Asterisk's event timestamps; None stands for "never happened".
+"""
+
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import Any, Self
+
+import orjson
+
+from cdr.errors import CdrError
+
+# 9999-12-31T23:59:59Z, the last second Python's and PostgreSQL's dates share.
+_LAST_MS = 253_402_300_799_000
+
+
+class Disposition(StrEnum):
+    """How a call ended, in one word (the table of causes decides it)."""
+
+    ANSWERED = "answered"
+    BUSY = "busy"
+    NO_ANSWER = "no_answer"
+    REJECTED = "rejected"
+    UNALLOCATED = "unallocated"
+    INVALID_NUMBER = "invalid_number"
+    LOOP = "loop"
+    TRUNK_AUTH = "trunk_auth"
+    MEDIA = "media"
+    TIMEOUT = "timeout"
+    CONGESTION = "congestion"
+    CANCELLED = "cancelled"
+    LIMITED = "limited"
+    BLOCKED = "blocked"
+    NO_ROUTE = "no_route"
+    UNAUTHORIZED = "unauthorized"
+
+
+class EndedBy(StrEnum):
+    """Who ended the call: a party, this switch, an operator, or a limit."""
+
+    CALLER = "caller"
+    CALLEE = "callee"
+    SWITCH = "switch"
+    ADMIN = "admin"
+    LIMIT = "limit"
+    UNKNOWN = "unknown"
+
+
+class Outcome(StrEnum):
+    """What became of one trunk's turn: dialled, failed before the dial, or skipped and why."""
+
+    DIALLED = "dialled"
+    FAILED = "failed"
+    SKIPPED_DISABLED = "skipped_disabled"
+    SKIPPED_DOWN = "skipped_down"
+    SKIPPED_FULL = "skipped_full"
+    SKIPPED_CPS = "skipped_cps"
+
+
+class Integrity(StrEnum):
+    """Whether the record rests on the call's events or was rebuilt after some were missed."""
+
+    COMPLETE = "complete"
+    RECOVERED = "recovered"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRecord:
+    """One trunk's turn in a call; ``number`` counts from 1."""
+
+    number: int
+    trunk: str
+    outcome: Outcome
+    channel_id: str = ""
+    callee_sent: str = ""
+    started_ms: int | None = None
+    progress_ms: int | None = None
+    ringing_ms: int | None = None
+    answered_ms: int | None = None
+    ended_ms: int | None = None
+    q850_cause: int | None = None
+    sip_code: int | None = None
+    reason: str = ""
+
+    @property
+    def pdd_ms(self) -> int | None:
+        """Post-dial delay in ms: from the dial to the first 180 or 183, None without either."""
+        heard = [time for time in (self.progress_ms, self.ringing_ms) if time is not None]
+        if self.started_ms is None or not heard:
+            return None
+        return max(0, min(heard) - self.started_ms)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallRecord:
+    """One call, whole. Numbers stand as received, as normalised (E.164 digits) and as sent."""
+
+    call_id: str
+    node: str
+    started_ms: int
+    ended_ms: int
+    disposition: Disposition
+    ended_by: EndedBy
+    progress_ms: int | None = None
+    ringing_ms: int | None = None
+    answered_ms: int | None = None
+    account: str = ""
+    caller_received: str = ""
+    caller_name: str = ""
+    caller_normalised: str = ""
+    caller_sent: str = ""
+    callee_received: str = ""
+    callee_normalised: str = ""
+    callee_sent: str = ""
+    prefix: str = ""
+    route: str = ""
+    trunk: str = ""
+    q850_cause: int | None = None
+    sip_code: int | None = None
+    reason: str = ""
+    integrity: Integrity = Integrity.COMPLETE
+    attempts: tuple[AttemptRecord, ...] = ()
+
+    @property
+    def pdd_ms(self) -> int | None:
+        """Post-dial delay in ms of the attempt that was heard last, None if none was.
+
+        An attempt heard is one that brought a 180 or 183; after it there is no further hunting,
+        so there is at most one unless a trunk failed after its early media.
+        """
+        heard = [delay for attempt in self.attempts if (delay := attempt.pdd_ms) is not None]
+        return heard[-1] if heard else None
+
+    @property
+    def ring_ms(self) -> int | None:
+        """From the first ringing to the answer or the end, in ms; None if it never rang."""
+        if self.ringing_ms is None:
+            return None
+        until = self.ended_ms if self.answered_ms is None else self.answered_ms
+        return max(0, until - self.ringing_ms)
+
+    @property
+    def duration_ms(self) -> int:
+        """The whole call in ms, from its start to its end."""
+        return max(0, self.ended_ms - self.started_ms)
+
+    @property
+    def talk_ms(self) -> int:
+        """From the answer to the end in ms; 0 for a call never answered."""
+        if self.answered_ms is None:
+            return 0
+        return max(0, self.ended_ms - self.answered_ms)
+
+    @property
+    def billsec(self) -> int:
+        """Talk time in begun seconds.
+
+        Rounded up because carriers bill every begun second: rounding to nearest or down makes
+        our sum fall short of their invoice. ``talk_ms`` keeps the exact figure beside it.
+        """
+        return -(-self.talk_ms // 1000)
+
+    def to_json(self) -> bytes:
+        """Return the record as one JSON object, as the stream carries it."""
+        return orjson.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: bytes | str) -> Self:
+        """Read a record back from :meth:`to_json`'s form.
+
+        Raises :class:`~cdr.errors.CdrError` where the text is no JSON object, where a field is
+        missing, unknown, of another type or out of range.
+        """
+        try:
+            document = orjson.loads(text)
+        except orjson.JSONDecodeError as error:
+            raise CdrError(f"The call record is not JSON: {error}.") from error
+        if not isinstance(document, dict):
+            raise CdrError("The call record is not a JSON object.")
+        what = f"The record of call {str(document.get('call_id', '?'))[:200]!r}"
+        attempts = document.pop("attempts", [])
+        if not isinstance(attempts, list):
+            raise CdrError(f"{what} has attempts that are not a list.")
+        read = tuple(
+            AttemptRecord(**_checked(AttemptRecord, one, f"{what}, attempt {position},"))
+            for position, one in enumerate(attempts, start=1)
+        )
+        if len({attempt.number for attempt in read}) != len(read):
+            raise CdrError(f"{what} has two attempts of the same number.")
+        return cls(**_checked(cls, document, what), attempts=read)
+
+
+def _checked(kind: type, document: Any, what: str) -> dict[str, Any]:
+    """Return ``document``'s values, each of the type and range its field in ``kind`` asks for."""
+    if not isinstance(document, dict):
+        raise CdrError(f"{what} is not a JSON object.")
+    known = {field.name: field for field in fields(kind) if field.name != "attempts"}
+    unknown = sorted(set(document) - set(known))
+    if unknown:
+        raise CdrError(f"{what} has a field that no record has: {unknown[0][:80]!r}.")
+    values: dict[str, Any] = {}
+    for name, field in known.items():
+        if name in document:
+            values[name] = _value(name, field.type, document[name], what)
+        elif name in _REQUIRED[kind]:
+            raise CdrError(f"{what} lacks the field {name!r}.")
+    return values
+
+
+def _value(name: str, kind: Any, value: Any, what: str) -> Any:
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        try:
+            return kind(value)
+        except ValueError:
+            words = ", ".join(kind)
+            raise CdrError(
+                f"{what} has {name} {str(value)[:80]!r}, which is none of: {words}."
+            ) from None
+    if kind is str:
+        if isinstance(value, str) and (value or name != "call_id"):
+            return value
+        raise CdrError(f"{what} has a {name} that is not a text.")
+    if value is None and kind is not int:
+        return None
+    highest = _LAST_MS if name.endswith("_ms") else 999
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= highest:
+        return value
+    raise CdrError(f"{what} has a {name} that is not a whole number from 0 to {highest}.")
+
+
+_REQUIRED: dict[type, frozenset[str]] = {
+    CallRecord: frozenset({"call_id", "node", "started_ms", "ended_ms", "disposition", "ended_by"}),
+    AttemptRecord: frozenset({"number", "trunk", "outcome"}),
+}
