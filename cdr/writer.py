@@ -1,0 +1,281 @@
+"""Brings call records from the Redis stream to the database, each exactly once.
+
+An entry leaves the stream only after the database has committed its row, and a row is unique by
+its call id: whatever dies in between, the entry is delivered again and writes nothing twice.
+
+What goes wrong, and what follows:
+
+* database or Redis away, tables missing: entries stay pending, the writer tries again;
+* an entry that is no record, or that the database refuses: moved to the rejected stream and
+  logged as an error; the others of its batch are written;
+* a writer dead with entries in its hands: the same writer started again takes them up at once,
+  another one after :data:`CLAIM_AFTER_MS`.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import redis
+from django.db import (
+    DataError,
+    Error,
+    IntegrityError,
+    close_old_connections,
+    connections,
+    transaction,
+)
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from tenacity import (
+    RetryCallState,
+    RetryError,
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_when_event_set,
+    wait_exponential,
+)
+
+from cdr.errors import CdrError
+from cdr.models import Cdr, CdrAttempt
+from cdr.record import CallRecord
+from cdr.rows import attempt_row, cdr_row
+from cdr.stream import FIELD, GROUP, REJECTED_STREAM, STREAM
+
+logger = logging.getLogger(__name__)
+
+BATCH = 500
+# Below the socket timeout, or every quiet second would look like a dead Redis.
+BLOCK_MS = 1_000
+SOCKET_TIMEOUT_S = 5.0
+CLAIM_AFTER_MS = 30_000
+CLAIM_EVERY_S = 10.0
+# Data the database will refuse again: SQLite's driver says so with errors of Python's own.
+REFUSED = (DataError, IntegrityError, OverflowError, ValueError)
+PASSING = (redis.RedisError, Error)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One stream entry: its id there, the text it carries, and the record if it is one."""
+
+    entry_id: str
+    text: bytes
+    record: CallRecord
+
+
+class CdrWriter:
+    """One consumer of the group; ``consumer`` is a name no other living writer uses.
+
+    Not for use by several threads at once. Whoever makes it calls :meth:`close`.
+    """
+
+    def __init__(self, redis_url: str, consumer: str, *, block_ms: int = BLOCK_MS) -> None:
+        self._redis = redis.Redis.from_url(
+            redis_url,
+            socket_timeout=SOCKET_TIMEOUT_S,
+            socket_connect_timeout=2,
+            socket_keepalive=True,
+            health_check_interval=10,
+            # A read repeated inside the client after a lost reply would leave the first one's
+            # entries unseen; run() repeats, and begins with what was already handed out.
+            retry=Retry(NoBackoff(), 0),
+        )
+        self._consumer = consumer
+        self._block_ms = block_ms
+        self._group_known = False
+        # Entries this consumer was given but has not acknowledged come first, after a start and
+        # after every failure.
+        self._own_pending = True
+        self._next_claim = time.monotonic()
+
+    def run(self, stop: threading.Event) -> None:
+        """Write until ``stop`` is set; what is then unwritten stays in the stream.
+
+        Returns within the time of one batch. Errors that pass are logged and waited out; any
+        other is a fault of the program and raised.
+        """
+        retrying = Retrying(
+            retry=retry_if_exception_type(PASSING),
+            # At least a second apart, as each try logs a line.
+            wait=wait_exponential(multiplier=1, min=1, max=5),
+            stop=stop_when_event_set(stop),
+            sleep=sleep_using_event(stop),
+            before_sleep=_log_waiting,
+        )
+        try:
+            while not stop.is_set():
+                retrying(self.write_once)
+        except RetryError:
+            logger.info("The writer of call records stops; those unwritten wait in Redis.")
+        finally:
+            connections.close_all()
+
+    def close(self) -> None:
+        """Close the connections to Redis."""
+        self._redis.close()
+
+    def write_once(self) -> int:
+        """Take one batch off the stream and write it; return how many entries it held.
+
+        Waits ``block_ms`` for entries where there are none. Raises ``redis.RedisError`` or
+        ``django.db.Error`` while either cannot be reached; the entries stay pending.
+        """
+        close_old_connections()
+        try:
+            self._ensure_group()
+            batch = self._next_batch()
+            self._write_batch(batch)
+        except redis.ResponseError as error:
+            self._own_pending = True
+            if not str(error).startswith("NOGROUP"):
+                raise
+            # Redis was emptied under us; the group is made again, from the stream's beginning.
+            self._group_known = False
+            return 0
+        except BaseException:
+            self._own_pending = True
+            raise
+        return len(batch)
+
+    def _ensure_group(self) -> None:
+        if self._group_known:
+            return
+        try:
+            self._redis.xgroup_create(STREAM, GROUP, id="0", mkstream=True)
+        except redis.ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+        self._group_known = True
+
+    def _next_batch(self) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        if self._own_pending:
+            batch = self._read("0")
+            if batch:
+                return batch
+            self._own_pending = False
+        if time.monotonic() >= self._next_claim:
+            claimed = self._claim()
+            if claimed:
+                return claimed
+            self._next_claim = time.monotonic() + CLAIM_EVERY_S
+        return self._read(">", block=self._block_ms)
+
+    def _read(self, after: str, block: int | None = None) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        answer: Any = self._redis.xreadgroup(
+            GROUP, self._consumer, {STREAM: after}, count=BATCH, block=block
+        )
+        streams = answer.items() if isinstance(answer, dict) else answer or ()
+        return [(entry_id, values or {}) for _, entries in streams for entry_id, values in entries]
+
+    def _claim(self) -> list[tuple[bytes, dict[bytes, bytes]]]:
+        answer: Any = self._redis.xautoclaim(
+            STREAM, GROUP, self._consumer, min_idle_time=CLAIM_AFTER_MS, count=BATCH
+        )
+        entries = [(entry_id, values or {}) for entry_id, values in answer[1]]
+        if entries:
+            logger.warning("Took up %d call records that a dead writer left behind.", len(entries))
+        return entries
+
+    def _write_batch(self, batch: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> None:
+        entries: list[Entry] = []
+        for raw_id, values in batch:
+            entry_id = raw_id.decode()
+            if not values:
+                # Deleted from the stream by hand; only the note that it was handed out is left.
+                self._acknowledge([entry_id])
+                continue
+            text = values.get(FIELD.encode(), b"")
+            try:
+                entries.append(Entry(entry_id, text, CallRecord.from_json(text)))
+            except CdrError as error:
+                self._reject(entry_id, text, str(error))
+        try:
+            store(entry.record for entry in entries)
+        except REFUSED:
+            self._write_one_by_one(entries)
+            return
+        self._acknowledge([entry.entry_id for entry in entries])
+
+    def _write_one_by_one(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            try:
+                store([entry.record])
+            except REFUSED as error:
+                call = f"The database refused the record of call {entry.record.call_id!r}"
+                self._reject(entry.entry_id, entry.text, f"{call}: {_first_line(error)}.")
+            else:
+                self._acknowledge([entry.entry_id])
+
+    def _acknowledge(self, entry_ids: Sequence[str]) -> None:
+        if not entry_ids:
+            return
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.xack(STREAM, GROUP, *entry_ids)
+            pipe.xdel(STREAM, *entry_ids)
+            pipe.execute()
+
+    def _reject(self, entry_id: str, text: bytes, reason: str) -> None:
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.xadd(REJECTED_STREAM, {FIELD: text, "reason": reason, "entry": entry_id})
+            pipe.xack(STREAM, GROUP, entry_id)
+            pipe.xdel(STREAM, entry_id)
+            pipe.execute()
+        logger.error("%s It is kept as it came in %s.", reason, REJECTED_STREAM)
+
+
+def store(records: Iterable[CallRecord]) -> int:
+    """Write the records in one transaction; return how many calls were new.
+
+    A call that already has its row keeps it and its attempts as they are. Raises
+    ``django.db.Error``, or one of :data:`REFUSED` where the data is at fault; then nothing of the
+    batch is written.
+    """
+    by_call: dict[str, tuple[Cdr, CallRecord]] = {}
+    for record in records:
+        row = cdr_row(record)
+        by_call.setdefault(row.call_id, (row, record))
+    if not by_call:
+        return 0
+    with transaction.atomic():
+        known = set(_primary_keys(by_call))
+        # Sorted: two writers with the same calls in another order would wait for each other.
+        new = sorted(set(by_call) - known)
+        Cdr.objects.bulk_create([by_call[call][0] for call in new], ignore_conflicts=True)
+        keys = _primary_keys(new)
+        # Unique by call and number: where another writer wrote the call in the same moment, its
+        # attempts stand.
+        CdrAttempt.objects.bulk_create(
+            [
+                attempt_row(keys[call], attempt)
+                for call in new
+                for attempt in by_call[call][1].attempts
+            ],
+            ignore_conflicts=True,
+        )
+    return len(new)
+
+
+def _primary_keys(call_ids: Iterable[str]) -> dict[str, int]:
+    rows = Cdr.objects.filter(call_id__in=list(call_ids))
+    return dict(rows.values_list("call_id", "pk"))
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def _log_waiting(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    away = "Redis" if isinstance(error, redis.RedisError) else "The database"
+    logger.error(
+        "%s does not take part (%s: %s); call records wait in Redis and are tried again in %.0f s.",
+        away,
+        type(error).__name__,
+        _first_line(error) if error else "",
+        state.upcoming_sleep,
+    )

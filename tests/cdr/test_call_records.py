@@ -1,0 +1,90 @@
+"""What a call record tells, and how it travels."""
+
+import orjson
+import pytest
+
+from cdr.errors import CdrError
+from cdr.record import CallRecord, Disposition, Outcome
+from tests.cdr.records import STARTED_MS, attempt, record
+
+
+def document(**changes):
+    return orjson.loads(record().to_json()) | changes
+
+
+def test_a_record_comes_back_from_json_as_it_went():
+    original = record(attempts=(attempt(outcome=Outcome.SKIPPED_DISABLED), attempt(number=2)))
+    assert CallRecord.from_json(original.to_json()) == original
+
+
+def test_absent_optional_fields_take_their_defaults():
+    needed = ("call_id", "node", "started_ms", "ended_ms", "disposition", "ended_by")
+    text = orjson.dumps({name: document()[name] for name in needed})
+    back = CallRecord.from_json(text)
+    assert (back.answered_ms, back.account, back.attempts) == (None, "", ())
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        (b"", "not JSON"),
+        (b"[1]", "not a JSON object"),
+        (orjson.dumps(document(disposition="fine")), "disposition 'fine'"),
+        (orjson.dumps(document(started_ms="now")), "started_ms"),
+        (orjson.dumps(document(started_ms=None)), "started_ms"),
+        (orjson.dumps(document(started_ms=True)), "started_ms"),
+        (orjson.dumps(document(ended_ms=10**18)), "ended_ms"),
+        (orjson.dumps(document(q850_cause=-1)), "q850_cause"),
+        (orjson.dumps(document(caller_name=None)), "caller_name"),
+        (orjson.dumps(document(call_id="")), "call_id"),
+        (orjson.dumps(document(colour="red")), "no record has: 'colour'"),
+        (orjson.dumps(document(attempts={})), "not a list"),
+        (orjson.dumps(document(attempts=[1])), "attempt 1, is not a JSON object"),
+        (orjson.dumps(document(attempts=[{"number": 1, "trunk": ""}])), "lacks the field"),
+        (orjson.dumps(document(attempts=document()["attempts"] * 2)), "same number"),
+        (orjson.dumps({"call_id": "pbx1:1"}), "'pbx1:1' lacks the field 'node'"),
+    ],
+)
+def test_a_text_that_is_no_record_is_refused_with_a_sentence(text, complaint):
+    with pytest.raises(CdrError, match=r"\.$") as refusal:
+        CallRecord.from_json(text)
+    assert complaint in str(refusal.value)
+
+
+def test_talk_lasts_from_the_answer_to_the_end():
+    assert record().talk_ms == 10_100
+    assert record().duration_ms == 12_600
+
+
+def test_every_begun_second_of_talk_is_billed():
+    assert record(ended_ms=STARTED_MS + 12_500).billsec == 10
+    assert record(ended_ms=STARTED_MS + 12_501).billsec == 11
+
+
+def test_a_call_never_answered_has_neither_talk_nor_billed_seconds():
+    busy = record(answered_ms=None, disposition=Disposition.BUSY)
+    assert (busy.talk_ms, busy.billsec) == (0, 0)
+
+
+def test_ringing_ends_with_the_answer_or_with_the_call():
+    assert record().ring_ms == 2_000
+    assert record(answered_ms=None).ring_ms == 12_100
+    assert record(ringing_ms=None).ring_ms is None
+
+
+def test_post_dial_delay_ends_with_the_first_of_ringing_and_early_media():
+    assert attempt().pdd_ms == 400
+    assert attempt(progress_ms=STARTED_MS + 300).pdd_ms == 200
+    assert attempt(ringing_ms=None).pdd_ms is None
+
+
+def test_a_calls_post_dial_delay_is_that_of_the_attempt_that_was_heard():
+    silent = attempt(ringing_ms=None, answered_ms=None)
+    heard = attempt(number=2, started_ms=STARTED_MS + 450)
+    assert record(attempts=(silent, heard)).pdd_ms == 50
+    assert record(attempts=(silent,)).pdd_ms is None
+
+
+def test_clocks_that_step_back_give_no_negative_spans():
+    back = record(ended_ms=STARTED_MS - 5)
+    assert (back.duration_ms, back.talk_ms, back.ring_ms) == (0, 0, 2_000)
