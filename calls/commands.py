@@ -9,6 +9,7 @@ Two questions decide how a command survives the death of the worker that runs it
                `again` looks at the channel before it dials. All others Asterisk recognises itself.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -25,8 +26,8 @@ class FindRoute:
 class CreateChannel:
     """Create B's channel, not yet dialled.
 
-    ``limit_s`` is put on it as TIMEOUT(absolute), so that Asterisk ends it even with all of us dead;
-    it counts from now, ringing included. ``caller_number`` is shown to B ('' = anonymous).
+    ``limit_s`` is put on it as TIMEOUT(absolute), so that Asterisk ends it even with all of us
+    dead; it counts from now, ringing included. ``caller_number`` is shown to B ('' = anonymous).
     """
 
     tag: ClassVar[str] = "create_channel"
@@ -129,7 +130,7 @@ AriCommand = (
 )
 Command = FindRoute | AriCommand
 
-_BY_TAG: dict[str, type[Command]] = {
+_BY_TAG: dict[str, Callable[..., Command]] = {
     kind.tag: kind
     for kind in (
         FindRoute,

@@ -7,6 +7,7 @@ Every ``at_ms`` is in milliseconds since the Unix epoch: Asterisk's own timestam
 came from Asterisk, the worker's clock for outcomes.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
@@ -205,7 +206,7 @@ MailboxEvent = ChannelEvent | HangupAsked | Doubted
 Outcome = Listed | RouteChosen | CallRefused | CommandDone | CommandFailed
 Event = MailboxEvent | Outcome
 
-_BY_TAG: dict[str, type[MailboxEvent]] = {
+_BY_TAG: dict[str, Callable[..., MailboxEvent]] = {
     kind.tag: kind
     for kind in (
         CallEntered,

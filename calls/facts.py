@@ -87,9 +87,7 @@ def record(session: Session, event: Event) -> Session:
 
 def with_leg(session: Session, number: int, **changes: Any) -> Session:
     """The session with the leg of that number changed."""
-    legs = tuple(
-        replace(leg, **changes) if leg.number == number else leg for leg in session.legs
-    )
+    legs = tuple(replace(leg, **changes) if leg.number == number else leg for leg in session.legs)
     return replace(session, legs=legs)
 
 

@@ -49,6 +49,8 @@ from cdr.record import Disposition, EndedBy
 
 SETUP_PATIENCE_MS = 5_000
 """How long a step of the set-up may stay without news before Asterisk is asked."""
+UNKNOWN_PATIENCE_MS = 1_000
+"""How long after a request without an answer its effect must have been heard."""
 RING_GRACE_MS = 5_000
 """How long after a trunk's ring timeout its end must have been heard."""
 LIMIT_GRACE_MS = 2_000
@@ -206,9 +208,7 @@ def _attempt(session: Session, target: Target, at_ms: int) -> Session:
     )
     limit_s = session.max_call_s + target.ring_timeout_s
     commands: list[Command] = [
-        CreateChannel(
-            leg.channel_id, session.a_channel, target.endpoint, limit_s, target.caller
-        )
+        CreateChannel(leg.channel_id, session.a_channel, target.endpoint, limit_s, target.caller)
     ]
     if session.bridge is BridgeState.NONE:
         ringing_s = target.ring_timeout_s + sum(each.ring_timeout_s for each in session.targets)
@@ -268,7 +268,7 @@ def _no_bridge(session: Session, event: Event) -> Session:
     )
 
 
-@_on((Phase.SETUP, Phase.DIALLING), "failed add_to_bridge", to=(Phase.SETUP, Phase.DIALLING))
+@_on(Phase.SETUP, "failed add_to_bridge", to=(Phase.SETUP,))
 @_on(Phase.DIALLING, "failed dial", to=(Phase.DIALLING,))
 def _look_why(session: Session, event: Event) -> Session:
     """Most often a leg has just gone, and its event is on the way: look before blaming a trunk."""
@@ -276,6 +276,9 @@ def _look_why(session: Session, event: Event) -> Session:
     leg = session.leg
     if leg is not None and not leg.reason:
         session = facts.with_leg(session, leg.number, reason=event.reason)
+    if event.unknown:
+        # Had it arrived, Asterisk will say so any moment.
+        return replace(session, wake_ms=event.at_ms + UNKNOWN_PATIENCE_MS)
     return _look(session, event.at_ms)
 
 
@@ -299,9 +302,7 @@ def _verdict(leg: Leg) -> causes.Verdict:
     return causes.verdict(leg.cause, leg.sip_code, leg.rang)
 
 
-def _attempt_failed(
-    session: Session, at_ms: int, reason: str, maybe_there: bool = True
-) -> Session:
+def _attempt_failed(session: Session, at_ms: int, reason: str, maybe_there: bool = True) -> Session:
     """The attempt failed on our side of the trunk: end what there is of it, then hunt on."""
     leg = session.leg
     if leg is None:
@@ -372,26 +373,24 @@ def _answered(session: Session, event: Event) -> Session:
 
 @_on(Phase.TALKING, *A_ENDS, *B_ENDS, to=(Phase.ENDING,))
 def _end_of_talk(session: Session, event: Event) -> Session:
-    leg = session.leg
     ends = [(session.a_ended_ms, session.a_end_sign, EndedBy.CALLER)]
-    if leg is not None:
-        ends.append((leg.ended_ms, leg.end_sign, EndedBy.CALLEE))
-    first = min((end for end in ends if end[0] is not None), default=None, key=lambda end: end[0])
-    if first is None or first[0] is None:
+    if session.leg is not None:
+        ends.append((session.leg.ended_ms, session.leg.end_sign, EndedBy.CALLEE))
+    seen = [(at_ms, sign, side) for at_ms, sign, side in ends if at_ms is not None]
+    if not seen:
         return session
-    ended_ms, sign, side = first
+    ended_ms, sign, side = min(seen, key=lambda end: end[0])
     limit_ms = (session.answered_ms or 0) + session.max_call_s * 1000
     if sign is EndSign.VANISHED and ended_ms >= limit_ms - LIMIT_SLACK_MS:
         return _limit_reached(session, ended_ms)
     by = {EndSign.SOFT: EndedBy.SWITCH, EndSign.MISSED: EndedBy.UNKNOWN}.get(sign, side)
-    cause = (leg.cause if leg and by is EndedBy.CALLEE else None) or causes.NORMAL_CLEARING
     return _end(
         session,
         ended_ms,
         Disposition.ANSWERED,
         by,
         a_cause=causes.NORMAL_CLEARING,
-        cause=cause,
+        cause=causes.NORMAL_CLEARING,
         sip_code=200,
     )
 
@@ -511,7 +510,11 @@ def _look(session: Session, at_ms: int) -> Session:
     return _add(session, LookUp(channels, session.bridge_id))
 
 
-@_on((Phase.ROUTING, Phase.SETUP), "listed", to=(Phase.SETUP, Phase.DIALLING, Phase.TALKING, Phase.ENDING))
+@_on(
+    (Phase.ROUTING, Phase.SETUP),
+    "listed",
+    to=(Phase.SETUP, Phase.DIALLING, Phase.TALKING, Phase.ENDING),
+)
 def _looked_in_setup(session: Session, event: Event) -> Session:
     settled = _settle_unanswered(session, event)
     if settled is not None:

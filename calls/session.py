@@ -50,7 +50,7 @@ class EndSign(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """One attempt to reach B: our record of one outbound channel, or of a trunk that was skipped."""
+    """One attempt to reach B: our record of an outbound channel, or of a trunk that was skipped."""
 
     number: int
     channel_id: str

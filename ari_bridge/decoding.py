@@ -1,0 +1,134 @@
+"""From ARI's JSON to the engine's events. Pure, and the only place that knows ARI's event fields.
+
+Of some 60 events a call, these few matter; the event filter stops most others in Asterisk, and
+what passes is told by its type before the rest is looked at.
+"""
+
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from calls import ids
+from calls.events import (
+    CallEntered,
+    ChannelAnswered,
+    ChannelDestroyed,
+    ChannelDialled,
+    ChannelEvent,
+    ChannelLeft,
+    ChannelProgressed,
+    ChannelRinging,
+    HangupRequested,
+)
+
+EVENT_TYPES = (
+    "StasisStart",
+    "StasisEnd",
+    "ChannelStateChange",
+    "ChannelHangupRequest",
+    "ChannelDestroyed",
+    "Dial",
+    "ChannelUserevent",
+    "ApplicationReplaced",
+)
+"""What Asterisk is asked to send."""
+
+LONGEST_TEXT = 256
+"""Caller names, numbers and the like are cut to this many characters: they are not ours."""
+
+
+def decode(message: dict[str, Any]) -> ChannelEvent | None:
+    """The event that an ARI message means for a call, None when it means nothing to one.
+
+    Raises KeyError, TypeError or ValueError for a message that is not as ARI's models say.
+    """
+    match message["type"]:
+        case "Dial":
+            return _dial(message)
+        case "ChannelStateChange":
+            return _state_change(message)
+        case "StasisStart":
+            return _entered(message)
+        case "ChannelHangupRequest":
+            cause = message.get("cause")
+            return HangupRequested(
+                message["channel"]["id"], at_ms(message), cause, bool(message.get("soft"))
+            )
+        case "StasisEnd":
+            return ChannelLeft(message["channel"]["id"], at_ms(message))
+        case "ChannelDestroyed":
+            sip_code = message.get("tech_cause") or None
+            return ChannelDestroyed(
+                message["channel"]["id"], at_ms(message), message.get("cause") or None, sip_code
+            )
+    return None
+
+
+def entered_of(channel: dict[str, Any], now_ms: int) -> CallEntered:
+    """The beginning of a call whose StasisStart was missed, from Asterisk's listing."""
+    return _from_channel(channel, now_ms, recovered=True)
+
+
+def parse(data: str | bytes) -> dict[str, Any]:
+    """The message in a WebSocket frame. Raises ValueError when it is no JSON object."""
+    message = orjson.loads(data)
+    if not isinstance(message, dict):
+        raise ValueError("not a JSON object")
+    return message
+
+
+def at_ms(message: dict[str, Any]) -> int:
+    """The message's timestamp, ``2026-11-23T14:40:00.123+0000``, in ms since the epoch."""
+    text: str = message["timestamp"]
+    return _seconds(text[:19] + text[23:]) * 1000 + int(text[20:23])
+
+
+@lru_cache(maxsize=64)
+def _seconds(text: str) -> int:
+    return int(datetime.strptime(text, "%Y-%m-%dT%H:%M:%S%z").timestamp())
+
+
+def _dial(message: dict[str, Any]) -> ChannelEvent | None:
+    channel = message["peer"]["id"]
+    match message["dialstatus"]:
+        case "":
+            return ChannelDialled(channel, at_ms(message))
+        case "RINGING":
+            return ChannelRinging(channel, at_ms(message))
+        case "PROGRESS":
+            return ChannelProgressed(channel, at_ms(message))
+    return None
+
+
+def _state_change(message: dict[str, Any]) -> ChannelEvent | None:
+    channel = message["channel"]
+    # Ringing comes as a Dial event too; A's own state before Up means nothing to us.
+    return ChannelAnswered(channel["id"], at_ms(message)) if channel["state"] == "Up" else None
+
+
+def _entered(message: dict[str, Any]) -> ChannelEvent | None:
+    channel = message["channel"]
+    if ids.is_created_by_us(channel["id"]):
+        return None
+    return _from_channel(channel, at_ms(message), recovered=False)
+
+
+def _from_channel(channel: dict[str, Any], started_ms: int, *, recovered: bool) -> CallEntered:
+    caller = channel.get("caller") or {}
+    return CallEntered(
+        channel_id=channel["id"],
+        at_ms=started_ms,
+        channel_name=_text(channel["name"]),
+        dialled=_text(channel["dialplan"]["exten"]),
+        caller_number=_text(caller.get("number")),
+        caller_name=_text(caller.get("name")),
+        account_code=_text(channel.get("accountcode")),
+        up=channel["state"] == "Up",
+        recovered=recovered,
+    )
+
+
+def _text(value: Any) -> str:
+    return str(value or "")[:LONGEST_TEXT]

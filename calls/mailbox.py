@@ -1,0 +1,204 @@
+"""Where calls live between two turns of a worker: mailbox, session and lock of each call in Redis.
+
+Keys (in REDIS_URL); this module and its scripts in calls/lua/ alone write them:
+
+``ringmaster:call:<call id>``   hash of one call
+    ``session``  JSON of calls.session.Session
+    ``token``    who holds the lock now; every save checks it
+    ``until``    ms since the epoch when the lock lapses
+    ``nudged``   a worker has been told; until it is done no other is
+    ``over``     the tombstone, alone in the hash for `TOMBSTONE_MS`: what is over stays over
+``ringmaster:mail:<call id>``   list of events (calls.events.encode), oldest first
+``ringmaster:attend``           zset of all live calls by when somebody must look at them next, in
+                                ms since the epoch; the sweeper takes what is due
+
+Read, not written, here: ``ringmaster:config_version`` (calls/config_version.py). The record of a
+call that is over goes to the stream of cdr/stream.py in the same script that ends it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.commands.core import AsyncScript
+
+from calls import config_version, ids
+from calls.errors import LockLost
+from calls.events import CallEntered, MailboxEvent, decode, encode
+from calls.session import Session, from_json, to_json
+from cdr import stream
+
+LOCK_MS = 4_000
+"""How long a lock holds without a save. A worker's steps between two saves are bounded below it;
+what dies with its holder is free again after it."""
+TOMBSTONE_MS = 600_000
+"""How long a finished call still drops late events. A dialplan's `h` extension comes in seconds."""
+ATTEND = "ringmaster:attend"
+
+_LUA = Path(__file__).parent / "lua"
+
+
+def connect(url: str) -> Redis:
+    """A client for the hot path: short time-outs and few retries, as every step may be repeated."""
+    return Redis.from_url(
+        url,
+        socket_timeout=2,
+        socket_connect_timeout=2,
+        socket_keepalive=True,
+        health_check_interval=10,
+        retry=Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.2), 3),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A call whose lock we hold."""
+
+    session: Session | None
+    events: tuple[MailboxEvent, ...]
+    config_version: int
+
+
+class Mailboxes:
+    """The calls in one Redis. Every method raises redis.RedisError when Redis fails."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._post = _script(redis, "post")
+        self._take = _script(redis, "take")
+        self._save = _script(redis, "save")
+        self._finish = _script(redis, "finish")
+        self._discard = _script(redis, "discard")
+
+    async def load_scripts(self) -> None:
+        """Put the scripts into Redis, so that a pipeline may call them by their hash alone."""
+        for script in (self._post, self._take, self._save, self._finish):
+            await self._redis.script_load(script.script)
+
+    async def post(self, posts: Sequence[tuple[str, MailboxEvent]]) -> list[str]:
+        """Put events into mailboxes, in order; return the call ids to nudge a worker for."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for call, event in posts:
+            pipeline.evalsha(
+                self._post.sha,
+                3,
+                _call_key(call),
+                _mail_key(call),
+                ATTEND,
+                call,
+                encode(event),
+                int(isinstance(event, CallEntered)),
+                int(event.urgency),
+            )
+        nudges = await pipeline.execute()
+        return [call for (call, _), nudge in zip(posts, nudges, strict=True) if nudge]
+
+    async def take(self, call: str, token: str) -> Taken | None:
+        """Lock the call and read it; None when another has it or nothing waits.
+
+        Raises CallError when the mailbox holds something that is no event.
+        """
+        keys = [_call_key(call), _mail_key(call), ATTEND, config_version.KEY]
+        taken, *rest = await self._take(keys=keys, args=[call, token, LOCK_MS])
+        if not taken:
+            return None
+        session, events, version = rest
+        return Taken(
+            from_json(session) if session else None,
+            tuple(decode(event) for event in events),
+            int(version or 0),
+        )
+
+    async def save(self, session: Session, token: str, handled: int) -> tuple[MailboxEvent, ...]:
+        """Save and keep the lock; return the events that came meanwhile. Raises LockLost."""
+        return await self._save_call(session, token, handled, "")
+
+    async def release(self, session: Session, token: str, handled: int) -> tuple[MailboxEvent, ...]:
+        """Save and, if no event came meanwhile, give the lock up. Raises LockLost.
+
+        Returns the events that came; when there are any the lock is still ours.
+        """
+        return await self._save_call(session, token, handled, session.wake_ms)
+
+    async def _save_call(
+        self, session: Session, token: str, handled: int, wake: int | str
+    ) -> tuple[MailboxEvent, ...]:
+        call = session.call_id
+        keys = [_call_key(call), _mail_key(call), ATTEND]
+        args: list[str | int | bytes] = [
+            call,
+            token,
+            to_json(session),
+            handled,
+            LOCK_MS,
+            wake,
+        ]
+        kept, *rest = await self._save(keys=keys, args=args)
+        if not kept:
+            raise LockLost(f"Call {call}: its lock lapsed, another worker goes on with it.")
+        return tuple(decode(event) for event in rest[0])
+
+    async def finish(self, call: str, token: str, record: bytes) -> None:
+        """End the call and hand its record over to the CDR writer. Raises LockLost."""
+        keys = [_call_key(call), _mail_key(call), ATTEND, stream.STREAM]
+        args: list[str | int | bytes] = [call, token, TOMBSTONE_MS, stream.FIELD, record]
+        if not (await self._finish(keys=keys, args=args))[0]:
+            raise LockLost(f"Call {call}: its lock lapsed, another worker ends it.")
+
+    async def discard(self, call: str, token: str) -> None:
+        """Forget a call that never began."""
+        await self._discard(keys=[_call_key(call), _mail_key(call), ATTEND], args=[call, token])
+
+    async def due(self, now_ms: int, most: int = 500) -> list[str]:
+        """Live calls that somebody must look at now, the longest due first."""
+        found: Any = await self._redis.zrangebyscore(ATTEND, "-inf", now_ms, start=0, num=most)
+        return [call.decode() for call in found]
+
+    async def postpone(self, call: str, until_ms: int) -> None:
+        """Let the sweeper leave the call alone until then."""
+        await self._redis.zadd(ATTEND, {call: until_ms}, xx=True)
+
+    async def live(self, node: str | None = None) -> list[str]:
+        """The ids of all live calls, or of one node's."""
+        found: Any = await self._redis.zrange(ATTEND, 0, -1)
+        calls = [call.decode() for call in found]
+        return [call for call in calls if node is None or ids.split_call_id(call)[0] == node]
+
+    async def peek(
+        self, calls: Sequence[str]
+    ) -> dict[str, tuple[Session | None, tuple[MailboxEvent, ...]]]:
+        """Sessions and waiting events of these calls, without touching them."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for call in calls:
+            pipeline.hget(_call_key(call), "session")
+            pipeline.lrange(_mail_key(call), 0, -1)
+        replies: list[Any] = await pipeline.execute() if calls else []
+        seen = {}
+        for call, session, events in zip(calls, replies[::2], replies[1::2], strict=True):
+            waiting = tuple(decode(event) for event in events)
+            seen[call] = (from_json(session) if session else None, waiting)
+        return seen
+
+    async def are_over(self, calls: Sequence[str]) -> set[str]:
+        """Those of the calls that have a tombstone."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for call in calls:
+            pipeline.hexists(_call_key(call), "over")
+        replies = await pipeline.execute() if calls else []
+        return {call for call, over in zip(calls, replies, strict=True) if over}
+
+
+def _script(redis: Redis, name: str) -> AsyncScript:
+    return redis.register_script((_LUA / f"{name}.lua").read_text())
+
+
+def _call_key(call: str) -> str:
+    return f"ringmaster:call:{call}"
+
+
+def _mail_key(call: str) -> str:
+    return f"ringmaster:mail:{call}"
