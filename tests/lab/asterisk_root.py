@@ -102,8 +102,10 @@ def _build(root: Path) -> None:
     policy.chmod(0o755)
     run_visibly(
         "Installing Asterisk into it",
-        ["chroot", str(building), "apt-get", "install", "-y", "-q", "--no-install-recommends"]
-        + list(PACKAGES),
+        [
+            *("chroot", str(building), "apt-get", "install", "-y", "-q"),
+            *("--no-install-recommends", *PACKAGES),
+        ],
         env={"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"},
     )
     shutil.rmtree(building / "var/cache/apt/archives", ignore_errors=True)
