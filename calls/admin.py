@@ -89,14 +89,13 @@ class RouteTargetInline(TabularInline):
     model = RouteTarget
     formset = RouteTargetFormSet
     hide_title = True
-    extra = 0
     autocomplete_fields = ("trunk",)
     fields = ("trunk", "priority", "weight")
     verbose_name = "trunk"
     verbose_name_plural = "trunks, by priority and then by weight"
 
-    def get_min_num(self, request, obj=None, **kwargs):
-        """Offer one line in a new route; whether one is needed depends on the action."""
+    def get_extra(self, request, obj=None, **kwargs):
+        """Offer one empty line in a new route; whether one is needed depends on the action."""
         return 0 if obj else 1
 
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from django.contrib import admin
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from unfold.contrib.filters.admin import RangeDateTimeFilter, TextFilter
 
 from cdr.search import Kind, parse
@@ -68,14 +69,29 @@ class WindowFilter(admin.SimpleListFilter):
 
 
 class StartedFilter(RangeDateTimeFilter):
-    """A range of dates; a date without a time of day means the whole day."""
+    """A range of dates, UTC; a date without a time of day means the whole day.
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        for end, whole_day in (("from", "00:00:00"), ("to", "23:59:59")):
-            date, time = (f"{self.parameter_name}_{end}_{part}" for part in (0, 1))
-            if self.used_parameters.get(date) and not self.used_parameters.get(time):
-                self.used_parameters[time] = whole_day
+    What is no date is left out, as the form's fields offer none.
+    """
+
+    def queryset(self, request, queryset):
+        first = self._moment("from", "00:00:00")
+        last = self._moment("to", "23:59:59.999999")
+        if first:
+            queryset = queryset.filter(started_at__gte=first)
+        if last:
+            queryset = queryset.filter(started_at__lte=last)
+        return queryset
+
+    def _moment(self, end, otherwise):
+        date, time = (
+            self.used_parameters.get(f"{self.parameter_name}_{end}_{part}") for part in (0, 1)
+        )
+        try:
+            moment = parse_datetime(f"{date} {time or otherwise}")
+        except ValueError:
+            return None
+        return moment and timezone.make_aware(moment)
 
 
 class ExactFilter(TextFilter):

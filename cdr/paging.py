@@ -11,6 +11,8 @@ from django.utils.functional import cached_property
 CAP = 10_000
 # A filter that matches few rows of many makes even a capped count read them all.
 COUNT_TIMEOUT_MS = 2_000
+# PostgreSQL's SQLSTATE for a statement that ran into its timeout.
+_QUERY_CANCELED = "57014"
 
 
 class Count(int):
@@ -41,7 +43,9 @@ class CappedPaginator(Paginator):
                 # Not SET LOCAL: it would outlast this block where a transaction is already open.
                 cursor.execute("SELECT current_setting('statement_timeout')")
                 (before,) = cursor.fetchone()
-                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [_TIMEOUT])
+                cursor.execute(
+                    "SELECT set_config('statement_timeout', %s, true)", [str(COUNT_TIMEOUT_MS)]
+                )
                 number = capped.count()
                 cursor.execute("SELECT set_config('statement_timeout', %s, true)", [before])
                 return Count(number)
@@ -56,8 +60,3 @@ class CappedPaginator(Paginator):
             return 0
         rows = max(1, min(self.count, CAP) - self.orphans)
         return -(-rows // self.per_page)
-
-
-_TIMEOUT = str(COUNT_TIMEOUT_MS)
-# PostgreSQL's SQLSTATE for a statement that ran into its timeout.
-_QUERY_CANCELED = "57014"
