@@ -13,6 +13,7 @@ CAP = 10_000
 COUNT_TIMEOUT_MS = 2_000
 # PostgreSQL's SQLSTATE for a statement that ran into its timeout.
 _QUERY_CANCELED = "57014"
+_SET_TIMEOUT = "SELECT set_config('statement_timeout', %s, true)"
 
 
 class Count(int):
@@ -47,7 +48,7 @@ class CappedPaginator(Paginator):
                     "SELECT set_config('statement_timeout', %s, true)", [str(COUNT_TIMEOUT_MS)]
                 )
                 number = capped.count()
-                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [before])
+                cursor.execute(_SET_TIMEOUT, [before])
                 return Count(number)
         except OperationalError as error:
             if getattr(error.__cause__, "pgcode", None) != _QUERY_CANCELED:
