@@ -39,6 +39,7 @@ class Runtime:
         self._thread = threading.Thread(target=self._run, name="calls", daemon=True)
         self._room = threading.BoundedSemaphore(IN_FLIGHT)
         self._busy: set[str] = set()
+        self._once_more: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = False
 
@@ -89,8 +90,10 @@ class Runtime:
         await self._redis.aclose()
 
     def _begin(self, call: str) -> None:
+        if call in self._busy:
+            # The turn under way may have let the call go in Redis and not know it yet.
+            self._once_more.add(call)
         if call in self._busy or self._stopping:
-            # The turn that is running reads the mailbox again before it lets the call go.
             self._room.release()
             return
         self._busy.add(call)
@@ -99,6 +102,9 @@ class Runtime:
     async def _attend(self, call: str) -> None:
         try:
             await self._engine.attend(call)
+            while call in self._once_more:
+                self._once_more.discard(call)
+                await self._engine.attend(call)
         except redis.RedisError as error:
             logger.warning("Call %s waits for Redis: %s", call, error)
         except Exception:
@@ -107,6 +113,7 @@ class Runtime:
             logger.exception("Call %s could not be attended to; it is tried again.", call)
         finally:
             self._busy.discard(call)
+            self._once_more.discard(call)
             self._room.release()
 
     async def _sweep(self) -> None:
