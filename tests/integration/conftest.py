@@ -1,0 +1,141 @@
+"""The whole of Ringmaster for a test: real Asterisk, real SIP, real Redis, real database.
+
+The processes of the Procfile run for a whole folder of tests; what they share with the test is the
+test database (committed, so that they see it) and Redis.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+from django.conf import settings
+from django.db import connection
+
+from calls import config_version
+from calls.models import Account, Route, RouteTarget, Trunk
+from cdr.models import Cdr
+from tests.lab.asterisk import Asterisk
+from tests.lab.stack import Stack
+from tests.lab.waiting import wait_for
+
+STAYS = (b"ringmaster:config_version", b"ringmaster:cdrs", b"_kombu.")
+"""What is meant to stay in Redis when no call is up: besides these only tombstones, which lapse."""
+
+
+class Ringmaster:
+    """The running product, as a test sees it."""
+
+    def __init__(self, stack: Stack, asterisk: Asterisk, client: redis.Redis) -> None:
+        self.stack = stack
+        self.asterisk = asterisk
+        self.redis = client
+
+    def account(self, code: str = "demo", **fields: object) -> Account:
+        return Account.objects.create(code=code, name=code.title(), **fields)
+
+    def route(
+        self, prefix: str, *dial_strings: str, action: str = "route", **trunk: object
+    ) -> Route:
+        """A route for all accounts to new trunks with these dial strings, tried in order."""
+        route = Route.objects.create(prefix=prefix, action=action)
+        for priority, dial_string in enumerate(dial_strings, start=1):
+            name = f"{dial_string.partition('@')[2]}-{prefix}-{priority}"
+            made = Trunk.objects.create(name=name, dial_string=dial_string, **trunk)
+            RouteTarget.objects.create(route=route, trunk=made, priority=priority)
+        return route
+
+    def wait_for_cdrs(self, count: int, timeout_s: float = 15) -> list[Cdr]:
+        """The CDRs, oldest first, once there are so many and every call is over."""
+        wait_for(
+            lambda: Cdr.objects.count() >= count and not self.live_calls(),
+            timeout_s=timeout_s,
+            failure=lambda: f"{Cdr.objects.count()} CDRs of {count}; live: {self.live_calls()}",
+        )
+        return list(Cdr.objects.order_by("started_at"))
+
+    def cdr(self) -> Cdr:
+        """The one CDR there is."""
+        (only,) = self.wait_for_cdrs(1)
+        return only
+
+    def wait_until_limited(self) -> None:
+        """Wait until every talking call has its exact hard limit in Asterisk."""
+        wait_for(
+            lambda: all(
+                b'"talking"' in session and b'"pending":[]' in session
+                for call in self.live_calls()
+                if (session := self.redis.hget(b"ringmaster:call:" + call, "session") or b"")
+            ),
+            timeout_s=5,
+            failure=lambda: f"calls without a limit among {self.live_calls()}",
+        )
+
+    def restart_all(self) -> None:
+        """Start what does not run, and wait until it works."""
+        for name in self.stack.names:
+            if not self.stack.running(name):
+                self.stack.restart(name)
+        self.stack.wait_ready(self.asterisk)
+
+    def live_calls(self) -> list[bytes]:
+        return self.redis.zrange("ringmaster:attend", 0, -1)
+
+    def assert_nothing_left(self) -> None:
+        """Asterisk holds no channel and no bridge, Redis nothing but what is meant to stay."""
+        wait_for(
+            lambda: not self.asterisk.leftovers() and not self.leftovers(),
+            timeout_s=10,
+            failure=lambda: f"Left over: {self.asterisk.leftovers()} {self.leftovers()}",
+        )
+
+    def leftovers(self) -> list[bytes]:
+        """Keys in Redis that belong to calls that are over, tombstones apart."""
+        keys = [key for key in self.redis.scan_iter() if not key.startswith(STAYS)]
+        return [
+            key
+            for key in keys
+            if self.redis.type(key) != b"hash" or self.redis.hkeys(key) != [b"over"]
+        ] + ([b"ringmaster:cdrs"] if self.redis.xlen("ringmaster:cdrs") else [])
+
+
+@pytest.fixture(scope="session")
+def _stack(
+    _one_asterisk: Asterisk,
+    redis_url: str,
+    django_db_setup: None,
+    django_db_blocker: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stack]:
+    folder: Path = tmp_path_factory.mktemp("processes")
+    environment = {"ARI_NODES": _one_asterisk.ari_nodes, "DATABASE_URL": _test_database_url()}
+    with Stack(folder, environment) as stack:
+        stack.wait_ready(_one_asterisk)
+        yield stack
+
+
+def _test_database_url() -> str:
+    database = connection.settings_dict
+    if connection.vendor == "sqlite":
+        pytest.skip("the whole product on SQLite is what `make demo` runs")
+    return (
+        f"postgres://{database['USER']}:{database['PASSWORD']}@{database['HOST']}:"
+        f"{database['PORT']}/{database['NAME']}"
+    )
+
+
+@pytest.fixture
+def ringmaster(
+    transactional_db: None, _stack: Stack, asterisk: Asterisk, redis_url: str
+) -> Iterator[Ringmaster]:
+    """Ringmaster, running, without accounts, routes and CDRs; leaves nothing behind."""
+    assert redis_url == settings.REDIS_URL
+    with redis.Redis.from_url(redis_url) as client:
+        running = Ringmaster(_stack, asterisk, client)
+        running.restart_all()
+        config_version.bump()
+        yield running
+        running.assert_nothing_left()
+    for name in _stack.names:
+        log = _stack.log(name)
+        assert "Traceback" not in log, f"{name} logged a fault:\n{log[-4000:]}"
