@@ -139,7 +139,8 @@ class CdrWriter:
             self._own_pending = True
             if not str(error).startswith(_EMPTIED):
                 raise
-            # Redis was emptied under us, before or during the wait for entries; the group is made again, from the stream's beginning.
+            # Redis was emptied under us, before or during the wait for entries; the group is
+            # made again, from the stream's beginning.
             self._group_known = False
             return 0
         except BaseException:
