@@ -57,6 +57,7 @@ CLAIM_EVERY_S = 10.0
 # Data the database will refuse again: SQLite's driver says so with errors of Python's own.
 REFUSED = (DataError, IntegrityError, OverflowError, ValueError)
 PASSING = (redis.RedisError, Error)
+_EMPTIED = ("NOGROUP", "UNBLOCKED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +137,10 @@ class CdrWriter:
             self._write_batch(batch)
         except redis.ResponseError as error:
             self._own_pending = True
-            if not str(error).startswith("NOGROUP"):
+            if not str(error).startswith(_EMPTIED):
                 raise
-            # Redis was emptied under us; the group is made again, from the stream's beginning.
+            # Redis was emptied under us, before or during the wait for entries; the group is
+            # made again, from the stream's beginning.
             self._group_known = False
             return 0
         except BaseException:

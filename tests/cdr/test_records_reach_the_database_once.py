@@ -184,6 +184,23 @@ def test_the_group_is_made_again_after_redis_was_emptied(stream, add, writer):
     assert Cdr.objects.count() == 1
 
 
+def test_redis_emptied_while_the_writer_waits_is_no_failure(stream, add, make_writer):
+    waiting = make_writer()
+    lost = redis.ResponseError("UNBLOCKED the stream key no longer exists")
+    with patch.object(waiting, "_read", side_effect=lost):
+        assert waiting.write_once() == 0
+    add(record())
+    assert waiting.write_once() == 1
+
+
+def test_an_answer_of_redis_that_is_no_loss_of_the_stream_is_raised(writer):
+    with (
+        patch.object(writer, "_read", side_effect=redis.ResponseError("LOADING")),
+        pytest.raises(redis.ResponseError, match="LOADING"),
+    ):
+        writer.write_once()
+
+
 def test_an_entry_deleted_by_hand_is_forgotten(stream, add, make_writer):
     add(record())
     make_writer()._ensure_group()

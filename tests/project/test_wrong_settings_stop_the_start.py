@@ -1,8 +1,10 @@
 """A wrong setting is refused with a sentence that names it, and never shows a password."""
 
 import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -18,30 +20,45 @@ def refusal(function, *args, **kwargs):
     return str(error.value)
 
 
-def start(**changes):
-    """Start Django in a process of its own, with only these settings."""
-    return subprocess.run(
-        [sys.executable, "-c", "import django; django.setup()"],
-        env={"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "project.settings", **changes},
-        cwd=settings.BASE_DIR,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A copy of the packages, so that the developer's own .env is not read."""
+    folder = tmp_path_factory.mktemp("checkout")
+    for package in ("project", "ari_bridge", "calls", "cdr"):
+        shutil.copytree(Path(settings.BASE_DIR) / package, folder / package)
+    return folder
 
 
-def test_the_start_is_refused_without_a_secret_key():
+@pytest.fixture
+def start(checkout):
+    """Starts Django in a process of its own, with these settings only."""
+
+    def start(code="import django; django.setup()", **changes):
+        environ = {"PATH": os.environ["PATH"], "DJANGO_SETTINGS_MODULE": "project.settings"}
+        return subprocess.run(
+            [sys.executable, "-c", code],
+            env=environ | changes,
+            cwd=checkout,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    return start
+
+
+def test_the_start_is_refused_without_a_secret_key(start):
     done = start()
     assert done.returncode != 0
     assert "SECRET_KEY is not set" in done.stderr
 
 
-def test_the_secret_key_alone_is_enough_to_start():
+def test_the_secret_key_alone_is_enough_to_start(start):
     done = start(SECRET_KEY="k")
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_debug_server_starts_without_a_secret_key():
+def test_a_debug_server_starts_without_a_secret_key(start):
     assert start(DEBUG="true").returncode == 0
 
 
@@ -61,10 +78,20 @@ def test_a_debug_server_starts_without_a_secret_key():
         ("LOG_LEVEL", "LOUD"),
     ],
 )
-def test_the_start_is_refused_with_a_sentence_that_names_the_setting(name, value):
+def test_the_start_is_refused_with_a_sentence_that_names_the_setting(start, name, value):
     done = start(SECRET_KEY="k", **{name: value})
     assert done.returncode != 0
     assert name in done.stderr.splitlines()[-1]
+
+
+def test_settings_are_read_from_the_env_file_and_the_environment_wins(start, checkout):
+    show = "from django.conf import settings; print(settings.ARI_APP, settings.MAX_CALL_S)"
+    (checkout / ".env").write_text("SECRET_KEY=k\nARI_APP=filed\nMAX_CALL_S=60\n")
+    try:
+        done = start(show, MAX_CALL_S="90")
+    finally:
+        (checkout / ".env").unlink()
+    assert done.stdout == "filed 90\n"
 
 
 def test_nodes_are_read_by_name():
