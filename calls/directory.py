@@ -81,6 +81,17 @@ class Directory:
             self._remembered.move_to_end(key)
         return choose(facts, known[1], self._default_max_call_s)
 
+    async def warm(self) -> None:
+        """Open the connections, so that the first call does not wait for them."""
+        query = sync_to_async(_rows, thread_sensitive=False, executor=self._threads)
+        try:
+            await asyncio.gather(*(query(("",), "") for _ in range(QUERY_THREADS)))
+        except (DatabaseError, InterfaceError) as error:
+            logger.error(
+                "The database (DATABASE_URL) does not answer; calls are refused until it does: %s",
+                str(error).partition("\n")[0],
+            )
+
     def unavailable(self, facts: CallFacts, why: str) -> Refusal:
         """The refusal of a call for which no route can be looked up now."""
         return Refusal(Disposition.CONGESTION, causes.TEMPORARY_FAILURE, why)

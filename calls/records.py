@@ -59,6 +59,6 @@ def _attempt(leg: Leg) -> AttemptRecord:
         answered_ms=leg.answered_ms,
         ended_ms=leg.ended_ms,
         q850_cause=leg.cause,
-        sip_code=leg.sip_code,
+        sip_code=200 if leg.answered_ms is not None else leg.sip_code,
         reason=reason,
     )

@@ -70,6 +70,7 @@ class Runtime:
         self._gateway = make_gateway()
         self._directory = Directory(settings.MAX_CALL_S)
         self._engine = Engine(self._mailboxes, self._gateway, self._directory)
+        await self._directory.warm()
         self._sweeper = self._spawn(self._sweep())
 
     async def _close(self) -> None:

@@ -109,7 +109,7 @@ class CdrWriter:
         )
         try:
             while not stop.is_set():
-                retrying(self.write_once)
+                retrying(self._turn)
         except RetryError:
             logger.info("The writer of call records stops; those unwritten wait in Redis.")
         finally:
@@ -119,13 +119,17 @@ class CdrWriter:
         """Close the connections to Redis."""
         self._redis.close()
 
+    def _turn(self) -> None:
+        # Drops a connection the database has closed meanwhile; Django does so between requests.
+        close_old_connections()
+        self.write_once()
+
     def write_once(self) -> int:
         """Take one batch off the stream and write it; return how many entries it held.
 
         Waits ``block_ms`` for entries where there are none. Raises ``redis.RedisError`` or
         ``django.db.Error`` while either cannot be reached; the entries stay pending.
         """
-        close_old_connections()
         try:
             self._ensure_group()
             batch = self._next_batch()

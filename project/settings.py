@@ -8,6 +8,7 @@ from pathlib import Path
 import environ
 
 from project import environment
+from project.navigation import SECTIONS, favicon
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -47,6 +48,7 @@ INSTALLED_APPS = [
     "calls",
     "cdr",
     "ari_bridge",
+    "project",
 ]
 
 MIDDLEWARE = [
@@ -98,9 +100,9 @@ USE_TZ = True
 USE_I18N = True
 
 # WhiteNoise serves the admin's files straight from the packages, so that no collectstatic has to
-# run before the first start; STATIC_ROOT is for those who let their web server do it.
+# run before the first start. STATIC_ROOT is for those who let their web server do it.
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = env.str("STATIC_ROOT", "") or None
 WHITENOISE_USE_FINDERS = True
 
 # Security. HTTPS=true is for an admin behind a proxy that speaks TLS, sets X-Forwarded-Proto and
@@ -187,6 +189,8 @@ UNFOLD = {
     "SITE_HEADER": "Ringmaster",
     "SITE_SUBHEADER": "Call control for Asterisk",
     "SITE_SYMBOL": "call",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": favicon}],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "SIDEBAR": {"show_search": False, "navigation": SECTIONS},
 }

@@ -1,0 +1,228 @@
+"""A pure Asterisk for the machine's tests: it obeys commands, and tells what happened in events.
+
+It is not the ARI double (that one speaks HTTP); it is the least that has channels and bridges.
+"""
+
+from dataclasses import dataclass, field
+
+from calls import machine
+from calls.commands import (
+    AddToBridge,
+    Answer,
+    Command,
+    CreateBridge,
+    CreateChannel,
+    DestroyBridge,
+    Dial,
+    FindRoute,
+    Hangup,
+    LimitChannel,
+    LookUp,
+)
+from calls.events import (
+    CallEntered,
+    CallRefused,
+    ChannelAnswered,
+    ChannelDestroyed,
+    ChannelDialled,
+    ChannelLeft,
+    ChannelProgressed,
+    ChannelRinging,
+    CommandDone,
+    CommandFailed,
+    HangupRequested,
+    Listed,
+    MailboxEvent,
+    Outcome,
+    RouteChosen,
+)
+from calls.routing import Plan, Refusal, Target
+from calls.session import Phase, Session
+
+A = "1763900000.1"
+CALL = f"demo:{A}"
+BRIDGE = f"{A}.br"
+
+
+def b(number: int = 1) -> str:
+    return f"{A}.b{number}"
+
+
+def entered(at_ms: int = 1_000, dialled: str = "33123", **changes: object) -> CallEntered:
+    facts = {
+        "channel_name": "PJSIP/alice-00000001",
+        "caller_number": "4930100",
+        "caller_name": "Alice",
+        "account_code": "acme",
+    }
+    return CallEntered(channel_id=A, at_ms=at_ms, dialled=dialled, **(facts | changes))
+
+
+def target(trunk: str = "carrier-a", **changes: object) -> Target:
+    facts = {"callee": "33123", "caller": "4930100", "ring_timeout_s": 30}
+    return Target(trunk=trunk, endpoint=f"PJSIP/33123@{trunk}", **(facts | changes))
+
+
+def plan(*targets: Target, max_call_s: int = 3600) -> Plan:
+    return Plan(
+        account="acme",
+        callee="33123",
+        caller="4930100",
+        prefix="33",
+        route="33 (all)",
+        max_call_s=max_call_s,
+        targets=targets or (target(),),
+    )
+
+
+@dataclass
+class World:
+    """Asterisk's side of one call, the clock, and the engine's loop without its I/O."""
+
+    found: Plan | Refusal = field(default_factory=plan)
+    now_ms: int = 1_000
+    channels: dict[str, str] = field(default_factory=lambda: {A: "Ring"})
+    bridges: set[str] = field(default_factory=set)
+    told: list[MailboxEvent] = field(default_factory=list)
+    """Events that Asterisk has sent and nobody has taken yet."""
+    done: list[Command] = field(default_factory=list)
+    """Commands in the order they were carried out."""
+    broken: dict[type, CommandFailed | str] = field(default_factory=dict)
+    """Kinds of commands that Asterisk refuses, and why."""
+    session: Session | None = None
+
+    # --- What the engine does ---
+
+    def hear(self, event: MailboxEvent) -> None:
+        """One event taken from the mailbox, and everything that is then to be done."""
+        if self.session is None:
+            assert isinstance(event, CallEntered)
+            self.session = machine.begin(CALL, event)
+        else:
+            self.session = machine.decide(self.session, event)
+        self.work()
+
+    def hear_all(self) -> None:
+        while self.told:
+            self.hear(self.told.pop(0))
+
+    def work(self, again: tuple[Command, ...] = ()) -> None:
+        assert self.session is not None
+        while self.session.pending and self.session.phase is not Phase.OVER:
+            looks = [each for each in self.session.pending if isinstance(each, LookUp)]
+            others = [each for each in self.session.pending if not isinstance(each, LookUp)]
+            for command in others or looks:
+                outcome = self.carry_out(command, again=command in again)
+                self.session = machine.decide(self.session, outcome)
+
+    def carry_out(self, command: Command, *, again: bool = False) -> Outcome:
+        self.now_ms += 1
+        self.done.append(command)
+        why = self.broken.get(type(command))
+        if why is not None:
+            return CommandFailed(self.now_ms, command, str(why))
+        match command:
+            case FindRoute():
+                if isinstance(self.found, Refusal):
+                    return CallRefused(self.now_ms, self.found)
+                return RouteChosen(self.now_ms, self.found)
+            case CreateChannel():
+                self.channels.setdefault(command.channel_id, "Down")
+            case CreateBridge():
+                self.bridges.add(command.bridge_id)
+            case AddToBridge():
+                if not all(each in self.channels for each in command.channel_ids):
+                    return CommandFailed(self.now_ms, command, "400 Channel not found")
+            case Dial():
+                return self._dial(command, again)
+            case Answer() | LimitChannel():
+                gone = command.channel_id not in self.channels
+                return CommandDone(self.now_ms, command, gone=gone)
+            case Hangup():
+                if command.channel_id not in self.channels:
+                    return CommandDone(self.now_ms, command, gone=True)
+                self.end(command.channel_id, soft=True)
+            case DestroyBridge():
+                gone = command.bridge_id not in self.bridges
+                self.bridges.discard(command.bridge_id)
+                return CommandDone(self.now_ms, command, gone=gone)
+            case LookUp():
+                known = {
+                    each: self.channels[each]
+                    for each in command.channel_ids
+                    if each in self.channels
+                }
+                return Listed(self.now_ms, known, bridge=command.bridge_id in self.bridges)
+        return CommandDone(self.now_ms, command)
+
+    def _dial(self, command: Dial, again: bool) -> Outcome:
+        state = self.channels.get(command.channel_id)
+        if again and state not in ("Ringing", "Up"):
+            return CommandFailed(self.now_ms, command, "not known whether it was dialled")
+        if state is None:
+            return CommandFailed(self.now_ms, command, "404 Channel not found")
+        if state == "Down":
+            self.told.append(ChannelDialled(command.channel_id, self.now_ms))
+        return CommandDone(self.now_ms, command)
+
+    # --- What the far ends do ---
+
+    def ring(self, channel: str) -> None:
+        self.now_ms += 10
+        if self.channels.get(channel) == "Down":
+            self.channels[channel] = "Ringing"
+            self.told.append(ChannelRinging(channel, self.now_ms))
+
+    def progress(self, channel: str) -> None:
+        self.now_ms += 10
+        if self.channels.get(channel) == "Down":
+            self.told.append(ChannelProgressed(channel, self.now_ms))
+
+    def answer(self, channel: str) -> None:
+        self.now_ms += 10
+        if self.channels.get(channel) in ("Down", "Ringing"):
+            self.channels[channel] = "Up"
+            self.told.append(ChannelAnswered(channel, self.now_ms))
+            if A in self.channels:
+                self.channels[A] = "Up"
+                self.told.append(ChannelAnswered(A, self.now_ms))
+
+    def end(
+        self,
+        channel: str,
+        cause: int | None = None,
+        sip_code: int | None = None,
+        *,
+        soft: bool = False,
+        silently: bool = False,
+    ) -> None:
+        """The channel ends. ``silently``: without a hang-up request, as TIMEOUT(absolute) does."""
+        self.now_ms += 10
+        if self.channels.pop(channel, None) is None:
+            return
+        if not silently:
+            asked = HangupRequested(channel, self.now_ms, 32 if soft else cause, soft)
+            self.told.append(asked)
+        self.told.append(ChannelLeft(channel, self.now_ms))
+        self.told.append(ChannelDestroyed(channel, self.now_ms, cause or 16, sip_code))
+
+    @property
+    def empty(self) -> bool:
+        return not self.channels and not self.bridges
+
+
+def talking(**changes: object) -> World:
+    """A call in which B has answered."""
+    world = dialling(**changes)
+    world.ring(b())
+    world.answer(b())
+    world.hear_all()
+    return world
+
+
+def dialling(**changes: object) -> World:
+    """A call whose B leg has been dialled."""
+    world = World(**changes)  # type: ignore[arg-type]
+    world.hear(entered())
+    world.hear_all()
+    return world
