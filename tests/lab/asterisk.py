@@ -286,6 +286,7 @@ def _up(ports_file: Path) -> None:
         ports_file.touch(mode=0o600)
         facts = {
             "pid": os.getpid(),
+            "asterisk_pid": asterisk.pid,
             "ari_nodes": asterisk.ari_nodes,
             "ari_url": asterisk.ari_url,
             "sip_port": asterisk.sip_port,

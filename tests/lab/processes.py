@@ -76,7 +76,6 @@ class Child:
     ) -> None:
         self.name = name
         self.log = log
-        as_user = {} if user is None else {"user": user, "group": user, "extra_groups": [user]}
         with log.open("ab") as output:
             try:
                 self._process = subprocess.Popen(
@@ -87,7 +86,9 @@ class Child:
                     env=env,
                     cwd=cwd,
                     start_new_session=True,
-                    **as_user,
+                    user=user,
+                    group=user,
+                    extra_groups=None if user is None else [user],
                 )
             except FileNotFoundError as error:
                 raise LabError(f"{name} cannot start: there is no {error.filename}.") from error

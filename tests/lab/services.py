@@ -28,12 +28,12 @@ class Redis:
     """A private Redis server as it should run in production: it keeps what it is given.
 
     Append-only file written every second, and no eviction: a full Redis refuses, it forgets
-    nothing.
+    nothing. ``port`` is a free one unless named.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, port: int | None = None) -> None:
         self._program = need_program("redis-server", "redis-server", purpose="Redis")
-        self.port = free_port()
+        self.port = port or free_port()
         self.folder = temporary_folder("redis")
         self._child: Child | None = None
 
@@ -184,13 +184,13 @@ def _postgres_bin() -> Path | None:
 
 
 @contextlib.contextmanager
-def redis_url() -> Iterator[str]:
-    """The URL of a Redis to use; a private one is stopped and removed at the end."""
+def redis_url(port: int | None = None) -> Iterator[str]:
+    """The URL of a Redis to use; a private one (on ``port``) is stopped and removed at the end."""
     named = os.environ.get(REDIS_URL_SETTING)
     if named:
         yield named
         return
-    server = Redis()
+    server = Redis(port)
     try:
         yield server.start().url
     finally:
