@@ -332,12 +332,16 @@ def _give_up(session: Session, at_ms: int) -> Session:
         leg = tried[-1]
         verdict = _verdict(leg)
         reason = leg.reason
-    by_us = leg is None or leg.end_sign is EndSign.SOFT or leg.outcome == "failed"
+    by = EndedBy.CALLEE
+    if leg is None or leg.end_sign is EndSign.SOFT or leg.outcome == "failed":
+        by = EndedBy.SWITCH
+    elif leg.end_sign is EndSign.MISSED:
+        by = EndedBy.UNKNOWN
     return _end(
         session,
         (leg.ended_ms if leg else None) or at_ms,
         verdict.disposition,
-        EndedBy.SWITCH if by_us else EndedBy.CALLEE,
+        by,
         a_cause=verdict.caller_cause,
         reason=reason,
         cause=(leg.cause if leg else None) or verdict.caller_cause,
