@@ -42,8 +42,12 @@ def main() -> int:
             caller = Caller(asterisk.sip_port)
             console.print(f"Bare program: {options.rate} calls/s for {options.seconds} s …")
             with _bare(folder, asterisk) as pid:
-                bare = _measure(caller, {"bare": pid, "asterisk": asterisk.pid}, options,
-                                asterisk.wait_until_empty)
+                bare = _measure(
+                    caller,
+                    {"bare": pid, "asterisk": asterisk.pid},
+                    options,
+                    asterisk.wait_until_empty,
+                )
             console.print(f"Ringmaster: {options.rate} calls/s for {options.seconds} s …")
             with _product(folder, asterisk) as product:
                 pids = {**product.pids, "asterisk": asterisk.pid}

@@ -57,9 +57,7 @@ def run(
     cpu = {name: cpu_seconds(pid) for name, pid in pids.items()}
     rss = {name: rss_bytes(pid) for name, pid in pids.items()}
     count, began = rate * seconds, time.monotonic()
-    calls = caller.call(
-        AT_ONCE, talk_ms=TALK_MS, count=count, rate=rate, timeout_s=seconds + 60
-    )
+    calls = caller.call(AT_ONCE, talk_ms=TALK_MS, count=count, rate=rate, timeout_s=seconds + 60)
     settled()
     costs = {
         name: Cost((cpu_seconds(pid) - cpu[name]) * 1000 / count, rss[name], rss_bytes(pid))

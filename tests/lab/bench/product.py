@@ -72,8 +72,10 @@ class Product:
         wait_for(
             lambda: not self.live() and not self.redis.xlen("ringmaster:cdrs"),
             timeout_s=60,
-            failure=lambda: f"{self.live()} calls live, {self.redis.xlen('ringmaster:cdrs')} "
-            "CDRs wait in Redis.",
+            failure=lambda: (
+                f"{self.live()} calls live, {self.redis.xlen('ringmaster:cdrs')} "
+                "CDRs wait in Redis."
+            ),
         )
 
     def live(self) -> int:
