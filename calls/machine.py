@@ -502,8 +502,10 @@ def _close_if_done(session: Session) -> Session:
 
 @_on((*LIVE, Phase.ENDING), "doubted", to=(Phase.ENDING,))
 def _doubt(session: Session, event: Event) -> Session:
-    if session.phase is Phase.TALKING and event.at_ms >= _limit_ms(session):
-        return _limit_reached(session, event.at_ms)
+    if session.phase is Phase.TALKING:
+        late_ms = event.at_ms - _limit_ms(session)
+        if 0 <= late_ms <= LIMIT_SLACK_MS:
+            return _limit_reached(session, event.at_ms)
     return _look(session, event.at_ms)
 
 
@@ -567,6 +569,9 @@ def _looked_while_talking(session: Session, event: Event) -> Session:
     leg = session.leg
     if session.a_gone or leg is None or leg.gone:
         return _end_of_talk(session, event)
+    if event.at_ms >= _limit_ms(session):
+        # Nobody was there to end it in time, and Asterisk's later limit has not struck yet.
+        return _limit_reached(session, event.at_ms)
     return replace(session, wake_ms=_limit_ms(session), looks=0)
 
 
