@@ -2,7 +2,7 @@
 
 import asyncio
 from dataclasses import asdict
-from typing import Any
+from typing import IO, Any, cast
 
 import orjson
 import redis
@@ -68,7 +68,7 @@ class Command(BaseCommand):
             for call in calls:
                 self.stdout.write(orjson.dumps(asdict(call)).decode())
         else:
-            console = Console(file=self.stdout)
+            console = Console(file=cast(IO[str], self.stdout))
             if not console.is_terminal:
                 console.width = WIDE
             console.print(table(calls, wall_clock_ms()))
