@@ -64,6 +64,7 @@ _TRUNK_AUTH = _verdict(Disposition.TRUNK_AUTH, Hunt.NEXT, REJECTED)
 _MEDIA = _verdict(Disposition.MEDIA, Hunt.STOP, 58)
 _TIMEOUT = _verdict(Disposition.TIMEOUT, Hunt.NEXT, 18)
 _CONGESTION = _verdict(Disposition.CONGESTION, Hunt.NEXT, CONGESTION)
+_OUT_OF_ORDER = _verdict(Disposition.CONGESTION, Hunt.NEXT, 27)
 _SERVER_ERROR = _verdict(Disposition.CONGESTION, Hunt.NEXT, 38)
 
 BY_SIP = MappingProxyType(
@@ -83,7 +84,7 @@ BY_SIP = MappingProxyType(
         488: _MEDIA,
         500: _SERVER_ERROR,
         501: _CONGESTION,
-        502: _CONGESTION,
+        502: _OUT_OF_ORDER,
         503: _CONGESTION,
         504: _CONGESTION,
         600: _BUSY,
@@ -108,7 +109,7 @@ BY_CAUSE = MappingProxyType(
         22: _GONE,
         25: _LOOP,
         26: _UNALLOCATED,
-        27: _CONGESTION,
+        27: _OUT_OF_ORDER,
         28: _INVALID,
         34: _CONGESTION,
         38: _SERVER_ERROR,
@@ -132,7 +133,7 @@ def verdict(cause: int | None, sip_code: int | None, rang: bool) -> Verdict:
     found = _lookup(cause, sip_code)
     if not rang:
         return found
-    if sip_code in (408, 480, 487) or found.disposition is Disposition.NO_ANSWER:
+    if found.disposition in (Disposition.NO_ANSWER, Disposition.TIMEOUT) or sip_code == 487:
         return _NO_ANSWER
     return Verdict(found.disposition, Hunt.STOP, found.caller_cause, found.effective)
 

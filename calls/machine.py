@@ -383,6 +383,9 @@ def _end_of_talk(session: Session, event: Event) -> Session:
     limit_ms = (session.answered_ms or 0) + session.max_call_s * 1000
     if sign is EndSign.VANISHED and ended_ms >= limit_ms - LIMIT_SLACK_MS:
         return _limit_reached(session, ended_ms)
+    if sign is EndSign.MISSED:
+        # Found gone some time after it ended: Asterisk did not let it live past its limit.
+        ended_ms = min(ended_ms, limit_ms)
     by = {EndSign.SOFT: EndedBy.SWITCH, EndSign.MISSED: EndedBy.UNKNOWN}.get(sign, side)
     return _end(
         session,

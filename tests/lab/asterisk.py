@@ -222,6 +222,14 @@ class Asterisk:
             failure=lambda: f"Asterisk still holds {', '.join(self.leftovers())}.",
         )
 
+    def wait_until_no_channel(self, timeout_s: float = 10.0) -> None:
+        """Wait until there is no channel, bridges apart; raises LabError saying what is there."""
+        wait_for(
+            lambda: not self.rest("GET", "channels")[1],
+            timeout_s=timeout_s,
+            failure=lambda: f"Asterisk still has {self.leftovers()}.",
+        )
+
     def has_app(self, name: str = ARI_APP) -> bool:
         """Whether an ARI application of this name is connected."""
         status, apps = self.rest("GET", "applications")

@@ -309,6 +309,10 @@ class Carrier:
             if urllib.parse.unquote(seen) == number
         ]
 
+    def all_seen(self) -> list[str]:
+        """What happened to all calls to any number, in order."""
+        return [line.partition(" ")[2] for line in _log_lines(self._folder / "seen.log")]
+
     def wait_for(self, number: str, what: str, *, count: int = 1, timeout_s: float = 10.0) -> None:
         """Wait until this has happened ``count`` times to calls to this number; raises LabError."""
         wait_for(

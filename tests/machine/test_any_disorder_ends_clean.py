@@ -10,7 +10,7 @@ from calls import machine
 from calls.commands import CreateBridge, CreateChannel, Dial
 from calls.events import Doubted, HangupAsked
 from calls.records import call_record
-from calls.session import Phase, from_json, to_json
+from calls.session import Phase
 from cdr.record import CallRecord
 from tests.machine.world import A, World, b, entered, plan, target
 
@@ -33,7 +33,6 @@ FAR_END = st.sampled_from(
     ]
 )
 DELIVERY = st.sampled_from(["in order", "lost", "doubled", "late", "swapped"])
-DEATH = st.sampled_from(["no", "no", "no", "before saving", "after saving"])
 
 
 def act(world: World, what: str, attempt: int) -> None:
@@ -84,21 +83,11 @@ def deliver(world: World, how: list[str]) -> None:
         world.hear(event)
 
 
-def die_and_come_back(world: World, how: str, saved: bytes) -> bytes:
-    """A worker dies: what was not saved is decided again, what was pending is done again."""
-    if how == "before saving":
-        world.session = from_json(saved)
-    elif how == "after saving":
-        world.session = from_json(to_json(world.session))
-    world.work(again=world.session.pending)
-    return to_json(world.session)
-
-
 @settings(max_examples=600, deadline=None)
 @given(
     story=st.lists(FAR_END, max_size=8),
     delivery=st.lists(DELIVERY, min_size=1, max_size=12),
-    deaths=st.lists(DEATH, min_size=1, max_size=8),
+    deaths=st.lists(st.booleans(), min_size=1, max_size=8),
     targets=st.integers(1, 2),
     broken=st.sampled_from([(), (CreateChannel,), (CreateBridge,), (Dial,)]),
 )
@@ -106,11 +95,14 @@ def test_the_call_ends_and_asterisk_holds_nothing_of_it(story, delivery, deaths,
     world = World(found=plan(*(target(f"carrier-{n}") for n in range(targets))))
     world.broken = dict.fromkeys(broken, "500 Allocation failed")
     world.hear(entered())
-    saved = to_json(world.session)
+    world.save()
     for turn, (what, attempt) in enumerate(story):
         act(world, what, attempt)
         deliver(world, delivery[turn % len(delivery) :] + delivery)
-        saved = die_and_come_back(world, deaths[turn % len(deaths)], saved)
+        if deaths[turn % len(deaths)]:
+            world.die_and_come_back()
+        else:
+            world.save()
     world.broken = {}
     settle(world)
 
@@ -138,8 +130,8 @@ def settle(world: World) -> None:
         world.told.clear()
 
 
-@settings(max_examples=300, deadline=None)
-@given(story=st.lists(FAR_END, max_size=8), deaths=st.lists(DEATH, min_size=1, max_size=8))
+@settings(max_examples=1000, deadline=None)
+@given(story=st.lists(FAR_END, max_size=8), deaths=st.lists(st.booleans(), min_size=1, max_size=8))
 def test_no_channel_is_dialled_twice(story, deaths):
     world = World(found=plan(target("carrier-0"), target("carrier-1")))
     effective = []
@@ -153,10 +145,13 @@ def test_no_channel_is_dialled_twice(story, deaths):
 
     world.carry_out = count
     world.hear(entered())
-    saved = to_json(world.session)
+    world.save()
     for turn, (what, attempt) in enumerate(story):
         act(world, what, attempt)
         deliver(world, ["in order"])
-        saved = die_and_come_back(world, deaths[turn % len(deaths)], saved)
+        if deaths[turn % len(deaths)]:
+            world.die_and_come_back()
+        else:
+            world.save()
 
     assert len(effective) == len(set(effective))

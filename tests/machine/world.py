@@ -37,7 +37,7 @@ from calls.events import (
     RouteChosen,
 )
 from calls.routing import Plan, Refusal, Target
-from calls.session import Phase, Session
+from calls.session import Phase, Session, from_json, to_json
 
 A = "1763900000.1"
 CALL = f"demo:{A}"
@@ -90,17 +90,36 @@ class World:
     broken: dict[type, CommandFailed | str] = field(default_factory=dict)
     """Kinds of commands that Asterisk refuses, and why."""
     session: Session | None = None
+    saved: bytes = b""
+    """The session as it would lie in Redis now."""
+    unsaved: list[MailboxEvent] = field(default_factory=list)
+    """Events taken in since then: the mailbox still has them."""
 
     # --- What the engine does ---
 
+    def save(self) -> None:
+        assert self.session is not None
+        self.saved, self.unsaved = to_json(self.session), []
+
+    def die_and_come_back(self) -> None:
+        """The worker dies; another begins with what was saved and the events that were not."""
+        self.session = from_json(self.saved) if self.saved else None
+        again = self.session.pending if self.session else ()
+        for event in self.unsaved:
+            self.session = self._take_in(event)
+        self.work(again)
+
     def hear(self, event: MailboxEvent) -> None:
         """One event taken from the mailbox, and everything that is then to be done."""
+        self.unsaved.append(event)
+        self.session = self._take_in(event)
+        self.work()
+
+    def _take_in(self, event: MailboxEvent) -> Session:
         if self.session is None:
             assert isinstance(event, CallEntered)
-            self.session = machine.begin(CALL, event)
-        else:
-            self.session = machine.decide(self.session, event)
-        self.work()
+            return machine.begin(CALL, event)
+        return machine.decide(self.session, event)
 
     def hear_all(self) -> None:
         while self.told:
@@ -111,6 +130,8 @@ class World:
         while self.session.pending and self.session.phase is not Phase.OVER:
             looks = [each for each in self.session.pending if isinstance(each, LookUp)]
             others = [each for each in self.session.pending if not isinstance(each, LookUp)]
+            if any(command.save_first for command in others):
+                self.save()
             for command in others or looks:
                 outcome = self.carry_out(command, again=command in again)
                 self.session = machine.decide(self.session, outcome)
