@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
+from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -89,10 +90,11 @@ class Board:
             self._live.stop()
 
     def _table(self) -> Table:
-        table = Table(title="Calls")
-        for heading in ("caller", "dials", "so that", "trunk", "state"):
+        table = Table(title="Calls", box=box.SIMPLE_HEAD)
+        for heading in ("caller", "dials", "what happens", "trunk"):
             table.add_column(heading, overflow="ellipsis", no_wrap=True)
-        table.add_column("for", justify="right")
+        table.add_column("state", no_wrap=True, min_width=14)
+        table.add_column("for", no_wrap=True, justify="right", min_width=4)
         for call, shown in self._shown.items():
             shown = shown or Shown("")
             length = "" if shown.over or not shown.since else f"{time.time() - shown.since:.0f} s"
@@ -109,8 +111,8 @@ class Board:
 
 def records(judged: Sequence[Judged]) -> Table:
     """The call records, in the order in which the calls were placed."""
-    table = Table(title="Call records")
-    table.add_column("")
+    table = Table(title="Call records", box=box.SIMPLE_HEAD)
+    table.add_column("", no_wrap=True, min_width=1)
     for heading in ("call", "caller", "callee", "disposition", "ended by"):
         table.add_column(heading, overflow="fold")
     for heading in ("SIP", "Q.850", "talk"):

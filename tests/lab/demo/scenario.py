@@ -46,13 +46,13 @@ def _answered(title: str, number: str, trunk: str, **more: object) -> DemoCall:
 
 CALLS = (
     _answered("tt-monkeys by SIP", "8830001", "monkeys-sip", talk_ms=9_000),
-    _answered("tt-monkeys by a local proxy", "8820001", "monkeys-local", talk_ms=8_000),
+    _answered("tt-monkeys, local proxy", "8820001", "monkeys-local", talk_ms=8_000),
     DemoCall("nobody answers", "493023125180", 480, "no_answer", "switch", 480, "carrier-a"),
     _answered("the carrier answers", "496990009200", "carrier-a", talk_ms=6_000),
     DemoCall("busy", "493023125486", 486, "busy", "callee", 486, "carrier-a"),
     _answered("early media first", "496990009183", "carrier-a"),
     DemoCall(
-        "the caller gives up while it rings",
+        "gives up while it rings",
         "494066969180",
         487,
         "cancelled",
@@ -64,7 +64,7 @@ CALLS = (
     _answered("the callee hangs up", "494066969299", "carrier-a", ended_by="callee", talk_ms=None),
     DemoCall("unknown number", "12125550123", 404, "no_route", "switch", None),
     _answered(
-        "talks until the hard limit",
+        "talks to the hard limit",
         "8830002",
         "monkeys-sip",
         user="carol",
@@ -75,7 +75,7 @@ CALLS = (
     DemoCall("no account", "492214710200", 403, "unauthorized", "switch", None, user="mallory"),
     DemoCall(
         "hostile number",
-        "49302312520&Local/8820001@monkeys",
+        "4930&Local/8820001",
         484,
         "invalid_number",
         "switch",
