@@ -53,8 +53,6 @@ UNKNOWN_PATIENCE_MS = 1_000
 """How long after a request without an answer its effect must have been heard."""
 RING_GRACE_MS = 5_000
 """How long after a trunk's ring timeout its end must have been heard."""
-LIMIT_GRACE_MS = 2_000
-"""How long after the hard limit the end must have been heard."""
 LIMIT_SLACK_MS = 1_000
 """Asterisk's timer and ours may differ by this much when we tell who ended a call."""
 ENDING_PATIENCE_MS = 2_000
@@ -350,7 +348,11 @@ def _give_up(session: Session, at_ms: int) -> Session:
 
 @_on((Phase.SETUP, Phase.DIALLING), "b answered", to=(Phase.TALKING,))
 def _answered(session: Session, event: Event) -> Session:
-    """B is up: from here it is a conversation, and both legs get their exact hard limit."""
+    """B is up: from here it is a conversation, and we wake when its hard limit is reached.
+
+    Asterisk's own limits on both legs stand since the set-up. They count the ringing too, so they
+    strike later, and only when none of us is there to end the call in time.
+    """
     leg = session.leg
     if leg is None or leg.answered_ms is None:
         return session
@@ -359,15 +361,10 @@ def _answered(session: Session, event: Event) -> Session:
         phase=Phase.TALKING,
         answered_ms=leg.answered_ms,
         disposition=Disposition.ANSWERED,
-        wake_ms=leg.answered_ms + session.max_call_s * 1000 + LIMIT_GRACE_MS,
+        wake_ms=leg.answered_ms + session.max_call_s * 1000,
     )
-    commands: list[Command] = [
-        LimitChannel(leg.channel_id, session.max_call_s),
-        LimitChannel(session.a_channel, session.max_call_s),
-    ]
     if not session.a_up:
-        commands.insert(0, Answer(session.a_channel))
-    session = _add(session, *commands)
+        session = _add(session, Answer(session.a_channel))
     return _end_of_talk(session, event) if leg.gone or session.a_ended_ms else session
 
 
@@ -380,7 +377,7 @@ def _end_of_talk(session: Session, event: Event) -> Session:
     if not seen:
         return session
     ended_ms, sign, side = min(seen, key=lambda end: end[0])
-    limit_ms = (session.answered_ms or 0) + session.max_call_s * 1000
+    limit_ms = _limit_ms(session)
     if sign is EndSign.VANISHED and ended_ms >= limit_ms - LIMIT_SLACK_MS:
         return _limit_reached(session, ended_ms)
     if sign is EndSign.MISSED:
@@ -396,6 +393,10 @@ def _end_of_talk(session: Session, event: Event) -> Session:
         cause=causes.NORMAL_CLEARING,
         sip_code=200,
     )
+
+
+def _limit_ms(session: Session) -> int:
+    return (session.answered_ms or 0) + session.max_call_s * 1000
 
 
 def _limit_reached(session: Session, at_ms: int) -> Session:
@@ -499,8 +500,10 @@ def _close_if_done(session: Session) -> Session:
 # --- Doubt ----------------------------------------------------------------------------------------
 
 
-@_on((*LIVE, Phase.ENDING), "doubted", to=())
+@_on((*LIVE, Phase.ENDING), "doubted", to=(Phase.ENDING,))
 def _doubt(session: Session, event: Event) -> Session:
+    if session.phase is Phase.TALKING and event.at_ms >= _limit_ms(session):
+        return _limit_reached(session, event.at_ms)
     return _look(session, event.at_ms)
 
 
@@ -564,10 +567,7 @@ def _looked_while_talking(session: Session, event: Event) -> Session:
     leg = session.leg
     if session.a_gone or leg is None or leg.gone:
         return _end_of_talk(session, event)
-    limit_ms = (session.answered_ms or 0) + session.max_call_s * 1000
-    if event.at_ms >= limit_ms + LIMIT_GRACE_MS:
-        return _limit_reached(session, event.at_ms)
-    return replace(session, wake_ms=limit_ms + LIMIT_GRACE_MS, looks=0)
+    return replace(session, wake_ms=_limit_ms(session), looks=0)
 
 
 @_on(Phase.ENDING, "listed", to=(Phase.OVER,))

@@ -80,22 +80,30 @@ class Mailboxes:
             await self._redis.script_load(script.script)
 
     async def post(self, posts: Sequence[tuple[str, MailboxEvent]]) -> list[str]:
-        """Put events into mailboxes, in order; return the call ids to nudge a worker for."""
-        pipeline = self._redis.pipeline(transaction=False)
+        """Put events into mailboxes, each call's in order; return the calls to nudge a worker for.
+
+        One round trip, whatever the number of events. Raises redis.NoScriptError when the scripts
+        have to be loaded (again).
+        """
+        by_call: dict[str, list[MailboxEvent]] = {}
         for call, event in posts:
-            pipeline.evalsha(
-                self._post.sha,
-                3,
-                _call_key(call),
-                _mail_key(call),
-                ATTEND,
-                call,
-                encode(event),
-                int(isinstance(event, CallEntered)),
-                int(event.urgency),
-            )
+            by_call.setdefault(call, []).append(event)
+        if len(by_call) == 1:
+            ((call, events),) = by_call.items()
+            return [call] if await self._redis.evalsha(*self._posting(call, events)) else []
+        pipeline = self._redis.pipeline(transaction=False)
+        for call, events in by_call.items():
+            pipeline.evalsha(*self._posting(call, events))
         nudges = await pipeline.execute()
-        return [call for (call, _), nudge in zip(posts, nudges, strict=True) if nudge]
+        return [call for call, nudge in zip(by_call, nudges, strict=True) if nudge]
+
+    def _posting(self, call: str, events: Sequence[MailboxEvent]) -> tuple[Any, ...]:
+        """The arguments of EVALSHA that post these events."""
+        opens = isinstance(events[0], CallEntered)
+        urgency = max(event.urgency for event in events)
+        keys = (_call_key(call), _mail_key(call), ATTEND)
+        texts = (encode(event) for event in events)
+        return (self._post.sha, 3, *keys, call, int(opens), int(urgency), *texts)
 
     async def take(self, call: str, token: str) -> Taken | None:
         """Lock the call and read it; None when another has it or nothing waits.
@@ -153,10 +161,12 @@ class Mailboxes:
         """Forget a call that never began."""
         await self._discard(keys=[_call_key(call), _mail_key(call), ATTEND], args=[call, token])
 
-    async def due(self, now_ms: int, most: int = 500) -> list[str]:
-        """Live calls that somebody must look at now, the longest due first."""
-        found: Any = await self._redis.zrangebyscore(ATTEND, "-inf", now_ms, start=0, num=most)
-        return [call.decode() for call in found]
+    async def due(self, until_ms: int, most: int = 500) -> list[tuple[str, int]]:
+        """Live calls that somebody must look at until then, with their times, earliest first."""
+        found: Any = await self._redis.zrangebyscore(
+            ATTEND, "-inf", until_ms, start=0, num=most, withscores=True
+        )
+        return [(call.decode(), int(at_ms)) for call, at_ms in found]
 
     async def postpone(self, call: str, until_ms: int) -> None:
         """Let the sweeper leave the call alone until then."""

@@ -25,6 +25,8 @@ IN_FLIGHT = 256
 """Turns at a time in one process. Past it tasks wait, so that the rest stays in the broker."""
 SWEEP_S = 0.25
 """Mean time between two looks for calls that are due; spread by half, as every process sweeps."""
+LOOK_AHEAD_MS = 400
+"""How far a sweep looks ahead, a little more than the longest time to the next one."""
 STOP_S = 5.0
 """How long a stopping process waits for the turns it has begun."""
 
@@ -121,14 +123,18 @@ class Runtime:
         while True:
             await asyncio.sleep(SWEEP_S * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
             try:
-                due = await self._mailboxes.due(wall_clock_ms())
+                due = await self._mailboxes.due(wall_clock_ms() + LOOK_AHEAD_MS)
             except redis.RedisError as error:
                 logger.warning("Redis does not answer the sweeper: %s", error)
                 await asyncio.sleep(1)
                 continue
-            for call in due:
-                if self._room.acquire(blocking=False):
-                    self._begin(call)
+            for call, at_ms in due:
+                # A hard limit is billed: it should not wait for the next sweep.
+                self._loop.call_later((at_ms - wall_clock_ms()) / 1000, self._begin_if_room, call)
+
+    def _begin_if_room(self, call: str) -> None:
+        if self._room.acquire(blocking=False):
+            self._begin(call)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._loop.create_task(work)

@@ -59,18 +59,6 @@ class Ringmaster:
         (only,) = self.wait_for_cdrs(1)
         return only
 
-    def wait_until_limited(self) -> None:
-        """Wait until every talking call has its exact hard limit in Asterisk."""
-        wait_for(
-            lambda: all(
-                b'"talking"' in session and b'"pending":[]' in session
-                for call in self.live_calls()
-                if (session := self.redis.hget(b"ringmaster:call:" + call, "session") or b"")
-            ),
-            timeout_s=5,
-            failure=lambda: f"calls without a limit among {self.live_calls()}",
-        )
-
     def restart_all(self) -> None:
         """Start what does not run, and wait until it works."""
         for name in self.stack.names:
