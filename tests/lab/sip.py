@@ -148,6 +148,11 @@ class RunningCalls:
         self._child.stop(signal.SIGUSR1, grace_s=10)
         return self._result()
 
+    def abandon(self) -> None:
+        """Stop at once without hanging up, as a caller's phone that loses power."""
+        self._child.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
     def _result(self) -> Calls:
         if self._over is None:
             seen = self.seen()
