@@ -64,7 +64,8 @@ Handler = Callable[[Session, Event], Session]
 TABLE: dict[tuple[Phase, str], tuple[Handler, tuple[Phase, ...]]] = {}
 """(phase, signal) → the handler, and the phases it may lead to; it may always stay."""
 
-LIVE = (Phase.ROUTING, Phase.SETUP, Phase.DIALLING, Phase.TALKING)
+UNANSWERED = (Phase.ROUTING, Phase.SETUP, Phase.DIALLING)
+LIVE = (*UNANSWERED, Phase.TALKING)
 A_ENDS = ("a hangup", "a left", "a destroyed")
 B_ENDS = ("b hangup", "b left", "b destroyed")
 
@@ -420,7 +421,7 @@ def _limit_reached(session: Session, at_ms: int) -> Session:
 # --- The caller leaves, or a person ends the call -------------------------------------------------
 
 
-@_on((Phase.ROUTING, Phase.SETUP, Phase.DIALLING), *A_ENDS, to=(Phase.ENDING,))
+@_on(UNANSWERED, *A_ENDS, to=(Phase.ENDING,))
 def _cancelled(session: Session, event: Event) -> Session:
     """The caller is gone before any answer: whatever was begun for them ends at once."""
     return _end(
@@ -505,12 +506,16 @@ def _close_if_done(session: Session) -> Session:
 # --- Doubt ----------------------------------------------------------------------------------------
 
 
-@_on((*LIVE, Phase.ENDING), "doubted", to=(Phase.ENDING,))
+@_on((*UNANSWERED, Phase.ENDING), "doubted", to=())
 def _doubt(session: Session, event: Event) -> Session:
-    if session.phase is Phase.TALKING:
-        late_ms = event.at_ms - _limit_ms(session)
-        if 0 <= late_ms <= LIMIT_SLACK_MS:
-            return _limit_reached(session, event.at_ms)
+    return _look(session, event.at_ms)
+
+
+@_on(Phase.TALKING, "doubted", to=(Phase.ENDING,))
+def _doubt_in_talk(session: Session, event: Event) -> Session:
+    late_ms = event.at_ms - _limit_ms(session)
+    if 0 <= late_ms <= LIMIT_SLACK_MS:
+        return _limit_reached(session, event.at_ms)
     return _look(session, event.at_ms)
 
 
