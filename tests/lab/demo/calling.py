@@ -126,7 +126,8 @@ class Calling:
         failed = []
         for call, running in self._placed.items():
             try:
-                heard[call] = None if running.running else running.wait().finals[0]
+                finals = [] if running.running else running.wait().finals
+                heard[call] = next(iter(finals), None)
             except LabError as error:
                 failed.append(f"The caller of '{call.title}' could not be played. {error}")
         return heard, failed
