@@ -128,9 +128,10 @@ def verdict(cause: int | None, sip_code: int | None, rang: bool) -> Verdict:
     """What it means that B ended unanswered with this Q.850 cause and SIP code.
 
     ``rang`` says whether B rang or gave early media; what rang is never hunted on from, because
-    the callee would ring twice, and an unanswered ring was a reached callee.
+    the callee would ring twice, and an unanswered ring was a reached callee. A ring whose end was
+    missed (neither code nor cause) is an unanswered one.
     """
-    found = _lookup(cause, sip_code)
+    found = _lookup(cause, sip_code) if cause or sip_code or not rang else _NO_ANSWER
     if not rang:
         return found
     if found.disposition in (Disposition.NO_ANSWER, Disposition.TIMEOUT) or sip_code == 487:

@@ -200,15 +200,19 @@ def _found_gone(session: Session, channel_id: str, at_ms: int) -> Session:
 
 
 def _listed(session: Session, event: Listed) -> Session:
+    looks = [each for each in session.pending if isinstance(each, LookUp)]
+    # What was not asked for, such as a leg made since, is not gone because it was not listed.
+    asked = {channel for look in looks for channel in look.channel_ids}
     session = replace(
         session, pending=tuple(each for each in session.pending if not isinstance(each, LookUp))
     )
-    if session.a_channel not in event.channels and not session.a_gone:
+    a_asked = session.a_channel in asked
+    if a_asked and session.a_channel not in event.channels and not session.a_gone:
         session = _found_gone(session, session.a_channel, event.at_ms)
     elif event.channels.get(session.a_channel) == "Up":
         session = replace(session, a_up=True)
     for leg in session.legs:
-        if leg.gone:
+        if leg.gone or leg.channel_id not in asked:
             continue
         state = event.channels.get(leg.channel_id)
         if state is None:

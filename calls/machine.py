@@ -62,9 +62,10 @@ MAX_PATIENCE_MS = 60_000
 
 Handler = Callable[[Session, Event], Session]
 TABLE: dict[tuple[Phase, str], tuple[Handler, tuple[Phase, ...]]] = {}
-"""(phase, signal) → the handler, and the phases it may lead to."""
+"""(phase, signal) → the handler, and the phases it may lead to; it may always stay."""
 
-LIVE = (Phase.ROUTING, Phase.SETUP, Phase.DIALLING, Phase.TALKING)
+UNANSWERED = (Phase.ROUTING, Phase.SETUP, Phase.DIALLING)
+LIVE = (*UNANSWERED, Phase.TALKING)
 A_ENDS = ("a hangup", "a left", "a destroyed")
 B_ENDS = ("b hangup", "b left", "b destroyed")
 
@@ -224,7 +225,7 @@ def _attempt(session: Session, target: Target, at_ms: int) -> Session:
     )
 
 
-@_on(Phase.SETUP, "done create_channel", "done create_bridge", to=(Phase.SETUP,))
+@_on(Phase.SETUP, "done create_channel", "done create_bridge", to=())
 def _join(session: Session, event: Event) -> Session:
     leg = session.leg
     if leg is None or not leg.created or session.bridge is not BridgeState.MADE:
@@ -246,7 +247,7 @@ def _dial(session: Session, event: Event) -> Session:
     return _add(session, Dial(leg.channel_id, session.a_channel, leg.ring_timeout_s))
 
 
-@_on(Phase.SETUP, "failed create_channel", to=(Phase.SETUP, Phase.ENDING))
+@_on(Phase.SETUP, "failed create_channel", to=(Phase.ENDING,))
 def _no_channel(session: Session, event: Event) -> Session:
     assert isinstance(event, CommandFailed)  # noqa: S101 - the table says so
     return _attempt_failed(session, event.at_ms, event.reason, maybe_there=event.unknown)
@@ -266,8 +267,8 @@ def _no_bridge(session: Session, event: Event) -> Session:
     )
 
 
-@_on(Phase.SETUP, "failed add_to_bridge", to=(Phase.SETUP,))
-@_on(Phase.DIALLING, "failed dial", to=(Phase.DIALLING,))
+@_on(Phase.SETUP, "failed add_to_bridge", to=())
+@_on(Phase.DIALLING, "failed dial", to=())
 def _look_why(session: Session, event: Event) -> Session:
     """Most often a leg has just gone, and its event is on the way: look before blaming a trunk."""
     assert isinstance(event, CommandFailed)  # noqa: S101 - the table says so
@@ -280,7 +281,8 @@ def _look_why(session: Session, event: Event) -> Session:
     return _look(session, event.at_ms)
 
 
-@_on((Phase.SETUP, Phase.DIALLING), "b destroyed", to=(Phase.SETUP, Phase.DIALLING, Phase.ENDING))
+@_on(Phase.SETUP, "b destroyed", to=(Phase.ENDING,))
+@_on(Phase.DIALLING, "b destroyed", to=(Phase.SETUP, Phase.ENDING))
 def _unanswered(session: Session, event: Event) -> Session:
     """The current attempt ended without an answer: hunt on, or pass its outcome to the caller."""
     leg = session.leg
@@ -330,12 +332,16 @@ def _give_up(session: Session, at_ms: int) -> Session:
         leg = tried[-1]
         verdict = _verdict(leg)
         reason = leg.reason
-    by_us = leg is None or leg.end_sign is EndSign.SOFT or leg.outcome == "failed"
+    by = EndedBy.CALLEE
+    if leg is None or leg.end_sign is EndSign.SOFT or leg.outcome == "failed":
+        by = EndedBy.SWITCH
+    elif leg.end_sign is EndSign.MISSED:
+        by = EndedBy.UNKNOWN
     return _end(
         session,
         (leg.ended_ms if leg else None) or at_ms,
         verdict.disposition,
-        EndedBy.SWITCH if by_us else EndedBy.CALLEE,
+        by,
         a_cause=verdict.caller_cause,
         reason=reason,
         cause=(leg.cause if leg else None) or verdict.caller_cause,
@@ -415,7 +421,7 @@ def _limit_reached(session: Session, at_ms: int) -> Session:
 # --- The caller leaves, or a person ends the call -------------------------------------------------
 
 
-@_on((Phase.ROUTING, Phase.SETUP, Phase.DIALLING), *A_ENDS, to=(Phase.ENDING,))
+@_on(UNANSWERED, *A_ENDS, to=(Phase.ENDING,))
 def _cancelled(session: Session, event: Event) -> Session:
     """The caller is gone before any answer: whatever was begun for them ends at once."""
     return _end(
@@ -500,9 +506,15 @@ def _close_if_done(session: Session) -> Session:
 # --- Doubt ----------------------------------------------------------------------------------------
 
 
-@_on((*LIVE, Phase.ENDING), "doubted", to=(Phase.ENDING,))
+@_on((*UNANSWERED, Phase.ENDING), "doubted", to=())
 def _doubt(session: Session, event: Event) -> Session:
-    if session.phase is Phase.TALKING and event.at_ms >= _limit_ms(session):
+    return _look(session, event.at_ms)
+
+
+@_on(Phase.TALKING, "doubted", to=(Phase.ENDING,))
+def _doubt_in_talk(session: Session, event: Event) -> Session:
+    late_ms = event.at_ms - _limit_ms(session)
+    if 0 <= late_ms <= LIMIT_SLACK_MS:
         return _limit_reached(session, event.at_ms)
     return _look(session, event.at_ms)
 
@@ -516,11 +528,8 @@ def _look(session: Session, at_ms: int) -> Session:
     return _add(session, LookUp(channels, session.bridge_id))
 
 
-@_on(
-    (Phase.ROUTING, Phase.SETUP),
-    "listed",
-    to=(Phase.SETUP, Phase.DIALLING, Phase.TALKING, Phase.ENDING),
-)
+@_on(Phase.ROUTING, "listed", to=(Phase.ENDING,))
+@_on(Phase.SETUP, "listed", to=(Phase.TALKING, Phase.ENDING))
 def _looked_in_setup(session: Session, event: Event) -> Session:
     settled = _settle_unanswered(session, event)
     if settled is not None:
@@ -531,7 +540,7 @@ def _looked_in_setup(session: Session, event: Event) -> Session:
     return _attempt_failed(session, event.at_ms, "the set-up of the attempt came to nothing")
 
 
-@_on(Phase.DIALLING, "listed", to=(Phase.SETUP, Phase.DIALLING, Phase.TALKING, Phase.ENDING))
+@_on(Phase.DIALLING, "listed", to=(Phase.SETUP, Phase.TALKING, Phase.ENDING))
 def _looked_while_dialling(session: Session, event: Event) -> Session:
     settled = _settle_unanswered(session, event)
     leg = session.leg
@@ -562,11 +571,14 @@ def _settle_unanswered(session: Session, event: Event) -> Session | None:
     return _unanswered(session, event) if leg.gone else None
 
 
-@_on(Phase.TALKING, "listed", to=(Phase.TALKING, Phase.ENDING))
+@_on(Phase.TALKING, "listed", to=(Phase.ENDING,))
 def _looked_while_talking(session: Session, event: Event) -> Session:
     leg = session.leg
     if session.a_gone or leg is None or leg.gone:
         return _end_of_talk(session, event)
+    if event.at_ms >= _limit_ms(session):
+        # Nobody was there to end it in time, and Asterisk's later limit has not struck yet.
+        return _limit_reached(session, event.at_ms)
     return replace(session, wake_ms=_limit_ms(session), looks=0)
 
 

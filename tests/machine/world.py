@@ -3,9 +3,10 @@
 It is not the ARI double (that one speaks HTTP); it is the least that has channels and bridges.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
-from calls import machine
+from calls import facts, machine
 from calls.commands import (
     AddToBridge,
     Answer,
@@ -30,14 +31,18 @@ from calls.events import (
     ChannelRinging,
     CommandDone,
     CommandFailed,
+    Doubted,
+    Event,
     HangupRequested,
     Listed,
     MailboxEvent,
     Outcome,
     RouteChosen,
 )
+from calls.records import call_record
 from calls.routing import Plan, Refusal, Target
 from calls.session import Phase, Session, from_json, to_json
+from cdr.record import CallRecord
 
 A = "1763900000.1"
 CALL = f"demo:{A}"
@@ -88,12 +93,17 @@ class World:
     done: list[Command] = field(default_factory=list)
     """Commands in the order they were carried out."""
     broken: dict[type, CommandFailed | str] = field(default_factory=dict)
-    """Kinds of commands that Asterisk refuses, and why."""
+    """Kinds of commands that Asterisk refuses, and how: a reason, or the whole failure."""
+    dialled: list[str] = field(default_factory=list)
+    """Channels for which an INVITE went out, once for each INVITE."""
     session: Session | None = None
     saved: bytes = b""
     """The session as it would lie in Redis now."""
     unsaved: list[MailboxEvent] = field(default_factory=list)
     """Events taken in since then: the mailbox still has them."""
+
+    taken: ClassVar[set[tuple[Phase, str, Phase]]] = set()
+    """The steps that any world has taken: phase, signal, phase after it."""
 
     # --- What the engine does ---
 
@@ -106,24 +116,39 @@ class World:
         self.session = from_json(self.saved) if self.saved else None
         again = self.session.pending if self.session else ()
         for event in self.unsaved:
-            self.session = self._take_in(event)
+            self._take_in(event)
         self.work(again)
 
     def hear(self, event: MailboxEvent) -> None:
         """One event taken from the mailbox, and everything that is then to be done."""
         self.unsaved.append(event)
-        self.session = self._take_in(event)
+        self._take_in(event)
         self.work()
-
-    def _take_in(self, event: MailboxEvent) -> Session:
-        if self.session is None:
-            assert isinstance(event, CallEntered)
-            return machine.begin(CALL, event)
-        return machine.decide(self.session, event)
 
     def hear_all(self) -> None:
         while self.told:
             self.hear(self.told.pop(0))
+
+    def doubt(self) -> None:
+        """The call wakes up because nothing was heard for too long."""
+        assert self.session is not None
+        self.now_ms = max(self.now_ms, self.session.wake_ms)
+        self.hear(Doubted(self.now_ms))
+
+    def decide(self, event: Event) -> None:
+        """One step of the machine, which may lead only where its table says."""
+        before = self.session
+        assert before is not None
+        key = (before.phase, facts.signal(before, event))
+        self.session = machine.decide(before, event)
+        to: tuple[Phase, ...] = ()
+        if key in machine.TABLE:
+            to = machine.TABLE[key][1]
+        # A call of which nothing is left when it begins to end, or while it ends, is over.
+        closed = (Phase.OVER,) if Phase.ENDING in (before.phase, *to) else ()
+        step = (*key, self.session.phase)
+        assert self.session.phase in (before.phase, *to, *closed), step
+        self.taken.add(step)
 
     def work(self, again: tuple[Command, ...] = ()) -> None:
         assert self.session is not None
@@ -133,15 +158,41 @@ class World:
             if any(command.save_first for command in others):
                 self.save()
             for command in others or looks:
-                outcome = self.carry_out(command, again=command in again)
-                self.session = machine.decide(self.session, outcome)
+                self.decide(self.carry_out(command, again=command in again))
+
+    def do(self, *kinds: type) -> None:
+        """Carry out what is pending of these kinds, and leave the rest pending."""
+        assert self.session is not None
+        for command in self.session.pending:
+            if isinstance(command, kinds):
+                self.decide(self.carry_out(command))
+
+    def _take_in(self, event: MailboxEvent) -> None:
+        if self.session is None:
+            assert isinstance(event, CallEntered)
+            self.session = machine.begin(CALL, event)
+        else:
+            self.decide(event)
+
+    @property
+    def record(self) -> CallRecord:
+        """The record of the call, which is over."""
+        assert self.session is not None
+        assert self.session.phase is Phase.OVER, self.session
+        return call_record(self.session)
+
+    def count(self, kind: type) -> int:
+        """How many commands of this kind were carried out."""
+        return sum(isinstance(command, kind) for command in self.done)
 
     def carry_out(self, command: Command, *, again: bool = False) -> Outcome:
         self.now_ms += 1
         self.done.append(command)
         why = self.broken.get(type(command))
+        if isinstance(why, CommandFailed):
+            return replace(why, at_ms=self.now_ms, command=command)
         if why is not None:
-            return CommandFailed(self.now_ms, command, str(why))
+            return CommandFailed(self.now_ms, command, why)
         match command:
             case FindRoute():
                 if isinstance(self.found, Refusal):
@@ -178,10 +229,13 @@ class World:
 
     def _dial(self, command: Dial, again: bool) -> Outcome:
         state = self.channels.get(command.channel_id)
-        if again and state not in ("Ringing", "Up"):
+        if again and state in ("Ringing", "Up"):
+            return CommandDone(self.now_ms, command)
+        if again:
             return CommandFailed(self.now_ms, command, "not known whether it was dialled")
         if state is None:
             return CommandFailed(self.now_ms, command, "404 Channel not found")
+        self.dialled.append(command.channel_id)
         if state == "Down":
             self.told.append(ChannelDialled(command.channel_id, self.now_ms))
         return CommandDone(self.now_ms, command)
@@ -232,12 +286,17 @@ class World:
         return not self.channels and not self.bridges
 
 
-def talking(**changes: object) -> World:
-    """A call in which B has answered."""
-    world = dialling(**changes)
-    world.ring(b())
-    world.answer(b())
-    world.hear_all()
+def routing(**changes: object) -> World:
+    """A call that has begun, and nothing has been done for it."""
+    world = World(**changes)  # type: ignore[arg-type]
+    world.session = machine.begin(CALL, entered())
+    return world
+
+
+def setting_up(**changes: object) -> World:
+    """A call whose route is known, and whose B leg and bridge are about to be created."""
+    world = routing(**changes)
+    world.do(FindRoute)
     return world
 
 
@@ -245,5 +304,21 @@ def dialling(**changes: object) -> World:
     """A call whose B leg has been dialled."""
     world = World(**changes)  # type: ignore[arg-type]
     world.hear(entered())
+    world.hear_all()
+    return world
+
+
+def ringing(**changes: object) -> World:
+    """A call whose B leg rings."""
+    world = dialling(**changes)
+    world.ring(b())
+    world.hear_all()
+    return world
+
+
+def talking(**changes: object) -> World:
+    """A call in which B has answered."""
+    world = ringing(**changes)
+    world.answer(b())
     world.hear_all()
     return world
