@@ -16,6 +16,7 @@ Read, not written, here: ``ringmaster:config_version`` (calls/config_version.py)
 call that is over goes to the stream of cdr/stream.py in the same script that ends it.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.commands.core import AsyncScript
 
 from calls import config_version, ids
-from calls.errors import LockLost
+from calls.errors import CallError, LockLost
 from calls.events import CallEntered, MailboxEvent, decode, encode
 from calls.session import Session, from_json, to_json
 from cdr import stream
@@ -38,6 +39,8 @@ what dies with its holder is free again after it."""
 TOMBSTONE_MS = 600_000
 """How long a finished call still drops late events. A dialplan's `h` extension comes in seconds."""
 ATTEND = "ringmaster:attend"
+
+logger = logging.getLogger(__name__)
 
 _LUA = Path(__file__).parent / "lua"
 
@@ -181,7 +184,10 @@ class Mailboxes:
     async def peek(
         self, calls: Sequence[str]
     ) -> dict[str, tuple[Session | None, tuple[MailboxEvent, ...]]]:
-        """Sessions and waiting events of these calls, without touching them."""
+        """Sessions and waiting events of these calls, without touching them.
+
+        A call whose mailbox cannot be read is left out, and logged.
+        """
         pipeline = self._redis.pipeline(transaction=False)
         for call in calls:
             pipeline.hget(_call_key(call), "session")
@@ -189,7 +195,12 @@ class Mailboxes:
         replies: list[Any] = await pipeline.execute() if calls else []
         seen = {}
         for call, session, events in zip(calls, replies[::2], replies[1::2], strict=True):
-            waiting = tuple(decode(event) for event in events)
+            try:
+                waiting = tuple(decode(event) for event in events)
+            except CallError:
+                # One that cannot be read must not hide all others; its next turn says so too.
+                logger.exception("Call %s cannot be shown.", call)
+                continue
             seen[call] = (from_json(session) if session else None, waiting)
         return seen
 
