@@ -1,15 +1,18 @@
 """Accounts, routes and trunks as the engine asks for them: one query, remembered.
 
 What was found for an account and a number is remembered until somebody changes a model (every
-turn brings the current version along, see calls/config_version.py). When the database does not
-answer, what is remembered still serves, however old: a known destination goes on working.
+turn brings the current version along, see calls/config_version.py), and for a minute at most, as
+the word of a change may be lost. When the database does not answer, what is remembered still
+serves, however old: a known destination goes on working.
 """
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
@@ -33,6 +36,11 @@ from cdr.record import Disposition
 
 REMEMBERED = 20_000
 """Answers kept in each worker process; about 2 KB each."""
+REMEMBERED_S = 60.0
+"""How long an answer is believed without asking again."""
+REST_S = 2.0
+"""After a failure of the database, how long known numbers are routed without asking it: a call
+should not wait for a query that will most likely fail as well."""
 QUERY_THREADS = 4
 """Queries at a time in each worker process, each with a connection of its own."""
 QUERY_S = 1.5
@@ -57,14 +65,28 @@ ORDER BY account.code, route.id
 logger = logging.getLogger(__name__)
 
 
-class Directory:
-    """Finds plans for calls. One directory serves one worker process, on its event loop."""
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the database said, at which version of the models and when (the directory's clock)."""
 
-    def __init__(self, default_max_call_s: int) -> None:
+    version: int
+    read_s: float
+    accounts: tuple[AccountRow, ...]
+
+
+class Directory:
+    """Finds plans for calls. One directory serves one worker process, on its event loop.
+
+    ``clock_s`` gives seconds from any beginning, and never goes back.
+    """
+
+    def __init__(
+        self, default_max_call_s: int, clock_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self._default_max_call_s = default_max_call_s
-        self._remembered: OrderedDict[tuple[Any, ...], tuple[int, tuple[AccountRow, ...]]] = (
-            OrderedDict()
-        )
+        self._clock_s = clock_s
+        self._rest_until_s = float("-inf")
+        self._remembered: OrderedDict[tuple[Any, ...], _Known] = OrderedDict()
         self._threads = ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="directory")
 
     async def find(self, facts: CallFacts, config_version: int) -> Plan | Refusal:
@@ -75,11 +97,11 @@ class Directory:
         number = normalise(facts.dialled) or ""
         key = (facts.account_keys, number)
         known = self._remembered.get(key)
-        if known is None or known[0] != config_version:
+        if known is None or not self._serves(known, config_version):
             known = await self._refresh(key, known, config_version)
         else:
             self._remembered.move_to_end(key)
-        return choose(facts, known[1], self._default_max_call_s)
+        return choose(facts, known.accounts, self._default_max_call_s)
 
     async def warm(self) -> None:
         """Open the connections, so that the first call does not wait for them."""
@@ -100,22 +122,26 @@ class Directory:
         """Give up threads and their connections."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    async def _refresh(
-        self,
-        key: tuple[Any, ...],
-        known: tuple[int, tuple[AccountRow, ...]] | None,
-        version: int,
-    ) -> tuple[int, tuple[AccountRow, ...]]:
+    def _serves(self, known: _Known, version: int) -> bool:
+        """Whether the database need not be asked again."""
+        now_s = self._clock_s()
+        fresh = known.version == version and now_s < known.read_s + REMEMBERED_S
+        return fresh or now_s < self._rest_until_s
+
+    async def _refresh(self, key: tuple[Any, ...], known: _Known | None, version: int) -> _Known:
         query = sync_to_async(_rows, thread_sensitive=False, executor=self._threads)
+        read_s = self._clock_s()
         try:
             async with asyncio.timeout(QUERY_S):
-                fresh = (version, await query(*key))
+                fresh = _Known(version, read_s, await query(*key))
         except (DatabaseError, InterfaceError, TimeoutError) as error:
             why = str(error).partition("\n")[0] or f"no answer within {QUERY_S:g} s"
+            self._rest_until_s = self._clock_s() + REST_S
             if known is None:
                 raise RoutingUnavailable(f"the routing database does not answer: {why}") from error
             logger.error("The database does not answer (%s); routing by what is remembered.", why)
             return known
+        self._rest_until_s = float("-inf")
         self._remembered[key] = fresh
         self._remembered.move_to_end(key)
         if len(self._remembered) > REMEMBERED:

@@ -7,6 +7,7 @@ Keys (in REDIS_URL); this module and its scripts in calls/lua/ alone write them:
     ``token``    who holds the lock now; every save checks it
     ``until``    ms since the epoch when the lock lapses
     ``nudged``   a worker has been told; until it is done no other is
+    ``saved``    id of the holder's last save, by which a repeated one is recognised
     ``over``     the tombstone, alone in the hash for `TOMBSTONE_MS`: what is over stays over
 ``ringmaster:mail:<call id>``   list of events (calls.events.encode), oldest first
 ``ringmaster:attend``           zset of all live calls by when somebody must look at them next, in
@@ -21,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -147,6 +149,7 @@ class Mailboxes:
             handled,
             LOCK_MS,
             wake,
+            uuid4().hex,
         ]
         kept, *rest = await self._save(keys=keys, args=args)
         if not kept:
