@@ -46,6 +46,9 @@ KEPT_S = 12
 """An idle connection is given up after this time, before Asterisk's default session_keep_alive of
 15 s closes it under a request."""
 
+_NOT_YET = (409, 422)
+_JOINING = "put the legs into the bridge"
+
 Result = CommandDone | CommandFailed | Listed
 
 
@@ -96,6 +99,8 @@ class AriClient:
             headers={"Authorization": aiohttp.encode_basic_auth(node.user, node.password)},
             timeout=aiohttp.ClientTimeout(total=2, sock_connect=1),
             auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
         )
 
     async def request(
@@ -118,6 +123,11 @@ class AriClient:
         self, method: str, path: str, params: dict[str, str] | None = None, body: Any = None
     ) -> Answered:
         """Send a request that may be sent twice, again and again for a while if need be."""
+        try:
+            return await self.request(method, path, params, body)
+        except Unreachable:
+            # Asterisk may only have closed a connection that idled.
+            pass
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(Unreachable),
             stop=stop_after_delay(AGAIN_S),
@@ -209,6 +219,9 @@ class AriGateway:
     async def _add_to_bridge(self, client: AriClient, command: AddToBridge) -> Result:
         path = f"/bridges/{_q(command.bridge_id)}/addChannel"
         params = {"channel": ",".join(command.channel_ids)}
+        answer = await client.repeatable("POST", path, params)
+        if answer.status not in _NOT_YET:
+            return self._judge(command, answer, _JOINING)
         try:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception_type(NotYet),
@@ -218,11 +231,11 @@ class AriGateway:
             ):
                 with attempt:
                     answer = await client.repeatable("POST", path, params)
-                    if answer.status in (409, 422):
+                    if answer.status in _NOT_YET:
                         raise NotYet(answer)
         except NotYet as late:
             answer = late.answer
-        return self._judge(command, answer, "put the legs into the bridge")
+        return self._judge(command, answer, _JOINING)
 
     async def _dial(self, client: AriClient, command: Dial, again: bool) -> Result:
         channel = f"/channels/{_q(command.channel_id)}"

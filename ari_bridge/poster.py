@@ -7,16 +7,19 @@ hands the calls that need a worker to the nudger. While Redis is away events wai
 import asyncio
 import logging
 from collections import deque
+from contextlib import suppress
 
 import redis
 
 from ari_bridge.quiet import OncePerSecond
-from calls.events import MailboxEvent
+from calls.events import MailboxEvent, Urgency
 from calls.mailbox import Mailboxes
 from calls.nudges import Nudger
 
 MOST_EVENTS = 256
 """Events in one round trip to Redis."""
+GATHER_S = 0.05
+"""How long an event that asks for no action may wait to be posted."""
 MOST_WAITING = 200_000
 """Events that may wait for Redis, about 100 MB; past it the oldest are dropped and reconciliation
 finds what they would have said."""
@@ -31,7 +34,7 @@ class Poster:
         self._mailboxes = mailboxes
         self._nudger = nudger
         self._waiting: deque[tuple[str, MailboxEvent]] = deque(maxlen=MOST_WAITING)
-        self._arrived = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._say = OncePerSecond(logger)
@@ -41,11 +44,13 @@ class Poster:
         if len(self._waiting) == MOST_WAITING:
             self._say.error("Redis is away for too long: the oldest waiting events are dropped.")
         self._waiting.append((call, event))
-        self._arrived.set()
         self._idle.clear()
+        if event.urgency is Urgency.NOW:
+            self._urgent.set()
 
     async def drain(self, timeout_s: float) -> None:
         """Wait until everything is posted; says how much is left if that takes too long."""
+        self._urgent.set()
         try:
             async with asyncio.timeout(timeout_s):
                 await self._idle.wait()
@@ -55,8 +60,11 @@ class Poster:
     async def run(self) -> None:
         """Post for ever."""
         while True:
-            await self._arrived.wait()
-            self._arrived.clear()
+            # What is not urgent waits a little for company: one round trip serves for all.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GATHER_S):
+                    await self._urgent.wait()
+            self._urgent.clear()
             while self._waiting:
                 most = min(len(self._waiting), MOST_EVENTS)
                 await self._post([self._waiting.popleft() for _ in range(most)])

@@ -14,6 +14,7 @@ from typing import ClassVar
 
 import orjson
 
+from calls import ids
 from calls.commands import Command
 from calls.errors import CallError
 from calls.routing import Plan, Refusal
@@ -82,9 +83,13 @@ class ChannelAnswered:
     """The channel is Up. For B this begins the talk; for A Asterisk does it by itself."""
 
     tag: ClassVar[str] = "answered"
-    urgency: ClassVar[Urgency] = Urgency.NOW
     channel_id: str
     at_ms: int
+
+    @property
+    def urgency(self) -> Urgency:
+        """B's answer must be acted on; A's only follows it."""
+        return Urgency.NOW if ids.is_created_by_us(self.channel_id) else Urgency.LATER
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +117,13 @@ class ChannelLeft:
     """The channel left Stasis (StasisEnd). For a channel we are not subscribed to, the only end."""
 
     tag: ClassVar[str] = "left"
-    urgency: ClassVar[Urgency] = Urgency.SOON
     channel_id: str
     at_ms: int
+
+    @property
+    def urgency(self) -> Urgency:
+        """B's is followed by its ChannelDestroyed; for A of a refused call nothing follows."""
+        return Urgency.SOON if ids.is_created_by_us(self.channel_id) else Urgency.NOW
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,8 +53,6 @@ UNKNOWN_PATIENCE_MS = 1_000
 """How long after a request without an answer its effect must have been heard."""
 RING_GRACE_MS = 5_000
 """How long after a trunk's ring timeout its end must have been heard."""
-LIMIT_GRACE_MS = 2_000
-"""How long after the hard limit the end must have been heard."""
 LIMIT_SLACK_MS = 1_000
 """Asterisk's timer and ours may differ by this much when we tell who ended a call."""
 ENDING_PATIENCE_MS = 2_000
@@ -66,7 +64,8 @@ Handler = Callable[[Session, Event], Session]
 TABLE: dict[tuple[Phase, str], tuple[Handler, tuple[Phase, ...]]] = {}
 """(phase, signal) → the handler, and the phases it may lead to; it may always stay."""
 
-LIVE = (Phase.ROUTING, Phase.SETUP, Phase.DIALLING, Phase.TALKING)
+UNANSWERED = (Phase.ROUTING, Phase.SETUP, Phase.DIALLING)
+LIVE = (*UNANSWERED, Phase.TALKING)
 A_ENDS = ("a hangup", "a left", "a destroyed")
 B_ENDS = ("b hangup", "b left", "b destroyed")
 
@@ -355,7 +354,11 @@ def _give_up(session: Session, at_ms: int) -> Session:
 
 @_on((Phase.SETUP, Phase.DIALLING), "b answered", to=(Phase.TALKING,))
 def _answered(session: Session, event: Event) -> Session:
-    """B is up: from here it is a conversation, and both legs get their exact hard limit."""
+    """B is up: from here it is a conversation, and we wake when its hard limit is reached.
+
+    Asterisk's own limits on both legs stand since the set-up. They count the ringing too, so they
+    strike later, and only when none of us is there to end the call in time.
+    """
     leg = session.leg
     if leg is None or leg.answered_ms is None:
         return session
@@ -364,15 +367,10 @@ def _answered(session: Session, event: Event) -> Session:
         phase=Phase.TALKING,
         answered_ms=leg.answered_ms,
         disposition=Disposition.ANSWERED,
-        wake_ms=leg.answered_ms + session.max_call_s * 1000 + LIMIT_GRACE_MS,
+        wake_ms=leg.answered_ms + session.max_call_s * 1000,
     )
-    commands: list[Command] = [
-        LimitChannel(leg.channel_id, session.max_call_s),
-        LimitChannel(session.a_channel, session.max_call_s),
-    ]
     if not session.a_up:
-        commands.insert(0, Answer(session.a_channel))
-    session = _add(session, *commands)
+        session = _add(session, Answer(session.a_channel))
     return _end_of_talk(session, event) if leg.gone or session.a_ended_ms else session
 
 
@@ -385,7 +383,7 @@ def _end_of_talk(session: Session, event: Event) -> Session:
     if not seen:
         return session
     ended_ms, sign, side = min(seen, key=lambda end: end[0])
-    limit_ms = (session.answered_ms or 0) + session.max_call_s * 1000
+    limit_ms = _limit_ms(session)
     if sign is EndSign.VANISHED and ended_ms >= limit_ms - LIMIT_SLACK_MS:
         return _limit_reached(session, ended_ms)
     if sign is EndSign.MISSED:
@@ -401,6 +399,10 @@ def _end_of_talk(session: Session, event: Event) -> Session:
         cause=causes.NORMAL_CLEARING,
         sip_code=200,
     )
+
+
+def _limit_ms(session: Session) -> int:
+    return (session.answered_ms or 0) + session.max_call_s * 1000
 
 
 def _limit_reached(session: Session, at_ms: int) -> Session:
@@ -419,7 +421,7 @@ def _limit_reached(session: Session, at_ms: int) -> Session:
 # --- The caller leaves, or a person ends the call -------------------------------------------------
 
 
-@_on((Phase.ROUTING, Phase.SETUP, Phase.DIALLING), *A_ENDS, to=(Phase.ENDING,))
+@_on(UNANSWERED, *A_ENDS, to=(Phase.ENDING,))
 def _cancelled(session: Session, event: Event) -> Session:
     """The caller is gone before any answer: whatever was begun for them ends at once."""
     return _end(
@@ -504,8 +506,16 @@ def _close_if_done(session: Session) -> Session:
 # --- Doubt ----------------------------------------------------------------------------------------
 
 
-@_on((*LIVE, Phase.ENDING), "doubted", to=())
+@_on((*UNANSWERED, Phase.ENDING), "doubted", to=())
 def _doubt(session: Session, event: Event) -> Session:
+    return _look(session, event.at_ms)
+
+
+@_on(Phase.TALKING, "doubted", to=(Phase.ENDING,))
+def _doubt_in_talk(session: Session, event: Event) -> Session:
+    late_ms = event.at_ms - _limit_ms(session)
+    if 0 <= late_ms <= LIMIT_SLACK_MS:
+        return _limit_reached(session, event.at_ms)
     return _look(session, event.at_ms)
 
 
@@ -566,10 +576,10 @@ def _looked_while_talking(session: Session, event: Event) -> Session:
     leg = session.leg
     if session.a_gone or leg is None or leg.gone:
         return _end_of_talk(session, event)
-    limit_ms = (session.answered_ms or 0) + session.max_call_s * 1000
-    if event.at_ms >= limit_ms + LIMIT_GRACE_MS:
+    if event.at_ms >= _limit_ms(session):
+        # Nobody was there to end it in time, and Asterisk's later limit has not struck yet.
         return _limit_reached(session, event.at_ms)
-    return replace(session, wake_ms=limit_ms + LIMIT_GRACE_MS, looks=0)
+    return replace(session, wake_ms=_limit_ms(session), looks=0)
 
 
 @_on(Phase.ENDING, "listed", to=(Phase.OVER,))

@@ -17,11 +17,12 @@ Read, not written, here: ``ringmaster:config_version`` (calls/config_version.py)
 call that is over goes to the stream of cdr/stream.py in the same script that ends it.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -29,7 +30,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.commands.core import AsyncScript
 
 from calls import config_version, ids
-from calls.errors import LockLost
+from calls.errors import CallError, LockLost
 from calls.events import CallEntered, MailboxEvent, decode, encode
 from calls.session import Session, from_json, to_json
 from cdr import stream
@@ -40,6 +41,8 @@ what dies with its holder is free again after it."""
 TOMBSTONE_MS = 600_000
 """How long a finished call still drops late events. A dialplan's `h` extension comes in seconds."""
 ATTEND = "ringmaster:attend"
+
+logger = logging.getLogger(__name__)
 
 _LUA = Path(__file__).parent / "lua"
 
@@ -70,6 +73,8 @@ class Mailboxes:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        # Tells a save from the one before it under the same lock.
+        self._saves = count(1)
         self._post = _script(redis, "post")
         self._take = _script(redis, "take")
         self._save = _script(redis, "save")
@@ -82,22 +87,30 @@ class Mailboxes:
             await self._redis.script_load(script.script)
 
     async def post(self, posts: Sequence[tuple[str, MailboxEvent]]) -> list[str]:
-        """Put events into mailboxes, in order; return the call ids to nudge a worker for."""
-        pipeline = self._redis.pipeline(transaction=False)
+        """Put events into mailboxes, each call's in order; return the calls to nudge a worker for.
+
+        One round trip, whatever the number of events. Raises redis.NoScriptError when the scripts
+        have to be loaded (again).
+        """
+        by_call: dict[str, list[MailboxEvent]] = {}
         for call, event in posts:
-            pipeline.evalsha(
-                self._post.sha,
-                3,
-                _call_key(call),
-                _mail_key(call),
-                ATTEND,
-                call,
-                encode(event),
-                int(isinstance(event, CallEntered)),
-                int(event.urgency),
-            )
+            by_call.setdefault(call, []).append(event)
+        if len(by_call) == 1:
+            ((call, events),) = by_call.items()
+            return [call] if await self._redis.evalsha(*self._posting(call, events)) else []
+        pipeline = self._redis.pipeline(transaction=False)
+        for call, events in by_call.items():
+            pipeline.evalsha(*self._posting(call, events))
         nudges = await pipeline.execute()
-        return [call for (call, _), nudge in zip(posts, nudges, strict=True) if nudge]
+        return [call for call, nudge in zip(by_call, nudges, strict=True) if nudge]
+
+    def _posting(self, call: str, events: Sequence[MailboxEvent]) -> tuple[Any, ...]:
+        """The arguments of EVALSHA that post these events."""
+        opens = isinstance(events[0], CallEntered)
+        urgency = max(event.urgency for event in events)
+        keys = (_call_key(call), _mail_key(call), ATTEND)
+        texts = (encode(event) for event in events)
+        return (self._post.sha, 3, *keys, call, int(opens), int(urgency), *texts)
 
     async def take(self, call: str, token: str) -> Taken | None:
         """Lock the call and read it; None when another has it or nothing waits.
@@ -138,7 +151,7 @@ class Mailboxes:
             handled,
             LOCK_MS,
             wake,
-            uuid4().hex,
+            next(self._saves),
         ]
         kept, *rest = await self._save(keys=keys, args=args)
         if not kept:
@@ -156,10 +169,12 @@ class Mailboxes:
         """Forget a call that never began."""
         await self._discard(keys=[_call_key(call), _mail_key(call), ATTEND], args=[call, token])
 
-    async def due(self, now_ms: int, most: int = 500) -> list[str]:
-        """Live calls that somebody must look at now, the longest due first."""
-        found: Any = await self._redis.zrangebyscore(ATTEND, "-inf", now_ms, start=0, num=most)
-        return [call.decode() for call in found]
+    async def due(self, until_ms: int, most: int = 500) -> list[tuple[str, int]]:
+        """Live calls that somebody must look at until then, with their times, earliest first."""
+        found: Any = await self._redis.zrangebyscore(
+            ATTEND, "-inf", until_ms, start=0, num=most, withscores=True
+        )
+        return [(call.decode(), int(at_ms)) for call, at_ms in found]
 
     async def postpone(self, call: str, until_ms: int) -> None:
         """Let the sweeper leave the call alone until then."""
@@ -174,7 +189,10 @@ class Mailboxes:
     async def peek(
         self, calls: Sequence[str]
     ) -> dict[str, tuple[Session | None, tuple[MailboxEvent, ...]]]:
-        """Sessions and waiting events of these calls, without touching them."""
+        """Sessions and waiting events of these calls, without touching them.
+
+        A call whose mailbox cannot be read is left out, and logged.
+        """
         pipeline = self._redis.pipeline(transaction=False)
         for call in calls:
             pipeline.hget(_call_key(call), "session")
@@ -182,7 +200,12 @@ class Mailboxes:
         replies: list[Any] = await pipeline.execute() if calls else []
         seen = {}
         for call, session, events in zip(calls, replies[::2], replies[1::2], strict=True):
-            waiting = tuple(decode(event) for event in events)
+            try:
+                waiting = tuple(decode(event) for event in events)
+            except CallError:
+                # One that cannot be read must not hide all others; its next turn says so too.
+                logger.exception("Call %s cannot be shown.", call)
+                continue
             seen[call] = (from_json(session) if session else None, waiting)
         return seen
 

@@ -49,6 +49,9 @@ from cdr.stream import FIELD, GROUP, REJECTED_STREAM, STREAM
 logger = logging.getLogger(__name__)
 
 BATCH = 500
+# Seconds in which records may gather after a batch that was not full. Written one by one as they
+# come, at 50 calls a second, a record costs six times as much as in batches of a dozen.
+GATHER_S = 0.25
 # Below the socket timeout, or every quiet second would look like a dead Redis.
 BLOCK_MS = 1_000
 SOCKET_TIMEOUT_S = 5.0
@@ -110,7 +113,8 @@ class CdrWriter:
         )
         try:
             while not stop.is_set():
-                retrying(self._turn)
+                if retrying(self._turn) < BATCH:
+                    stop.wait(GATHER_S)
         except RetryError:
             logger.info("The writer of call records stops; those unwritten wait in Redis.")
         finally:
@@ -120,10 +124,10 @@ class CdrWriter:
         """Close the connections to Redis."""
         self._redis.close()
 
-    def _turn(self) -> None:
+    def _turn(self) -> int:
         # Drops a connection the database has closed meanwhile; Django does so between requests.
         close_old_connections()
-        self.write_once()
+        return self.write_once()
 
     def write_once(self) -> int:
         """Take one batch off the stream and write it; return how many entries it held.

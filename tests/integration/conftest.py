@@ -5,6 +5,7 @@ test database (committed, so that they see it) and Redis.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,9 @@ STAYS = (b"ringmaster:config_version", b"ringmaster:cdrs", b"_kombu.")
 class Ringmaster:
     """The running product, as a test sees it."""
 
-    def __init__(self, stack: Stack, asterisk: Asterisk, client: redis.Redis) -> None:
+    def __init__(self, stack: Stack, asterisk: Asterisk, client: redis.Redis, folder: Path) -> None:
+        self._folder = folder
+        self._environment = _environment(asterisk)
         self.stack = stack
         self.asterisk = asterisk
         self.redis = client
@@ -59,24 +62,26 @@ class Ringmaster:
         (only,) = self.wait_for_cdrs(1)
         return only
 
-    def wait_until_limited(self) -> None:
-        """Wait until every talking call has its exact hard limit in Asterisk."""
-        wait_for(
-            lambda: all(
-                b'"talking"' in session and b'"pending":[]' in session
-                for call in self.live_calls()
-                if (session := self.redis.hget(b"ringmaster:call:" + call, "session") or b"")
-            ),
-            timeout_s=5,
-            failure=lambda: f"calls without a limit among {self.live_calls()}",
-        )
-
     def restart_all(self) -> None:
         """Start what does not run, and wait until it works."""
         for name in self.stack.names:
             if not self.stack.running(name):
                 self.stack.restart(name)
         self.stack.wait_ready(self.asterisk)
+
+    @contextmanager
+    def second_bridge(self) -> Iterator[Stack]:
+        """Another listener for the same application, beside the first."""
+        with Stack(self._folder, self._environment, only=["bridge"]) as second:
+            yield second
+
+    def wait_until_ended(self, name: str) -> None:
+        """Wait until a process has ended by itself."""
+        wait_for(
+            lambda: not self.stack.running(name),
+            timeout_s=10,
+            failure=lambda: f"{name} still runs:\n{self.stack.log(name)[-2000:]}",
+        )
 
     def live_calls(self) -> list[bytes]:
         return self.redis.zrange("ringmaster:attend", 0, -1)
@@ -99,7 +104,7 @@ class Ringmaster:
         ] + ([b"ringmaster:cdrs"] if self.redis.xlen("ringmaster:cdrs") else [])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _stack(
     _one_asterisk: Asterisk,
     redis_url: str,
@@ -108,10 +113,13 @@ def _stack(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Stack]:
     folder: Path = tmp_path_factory.mktemp("processes")
-    environment = {"ARI_NODES": _one_asterisk.ari_nodes, "DATABASE_URL": _test_database_url()}
-    with Stack(folder, environment) as stack:
+    with Stack(folder, _environment(_one_asterisk)) as stack:
         stack.wait_ready(_one_asterisk)
         yield stack
+
+
+def _environment(asterisk: Asterisk) -> dict[str, str]:
+    return {"ARI_NODES": asterisk.ari_nodes, "DATABASE_URL": _test_database_url()}
 
 
 def _test_database_url() -> str:
@@ -126,12 +134,12 @@ def _test_database_url() -> str:
 
 @pytest.fixture
 def ringmaster(
-    transactional_db: None, _stack: Stack, asterisk: Asterisk, redis_url: str
+    transactional_db: None, _stack: Stack, asterisk: Asterisk, redis_url: str, tmp_path: Path
 ) -> Iterator[Ringmaster]:
     """Ringmaster, running, without accounts, routes and CDRs; leaves nothing behind."""
     assert redis_url == settings.REDIS_URL
     with redis.Redis.from_url(redis_url) as client:
-        running = Ringmaster(_stack, asterisk, client)
+        running = Ringmaster(_stack, asterisk, client, tmp_path)
         running.restart_all()
         config_version.bump()
         yield running

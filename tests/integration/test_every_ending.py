@@ -114,11 +114,10 @@ def test_asterisk_keeps_the_hard_limit_on_both_legs_with_every_process_dead(
     ringmaster: Ringmaster, caller: Caller, carrier: Carrier
 ) -> None:
     ringmaster.account(max_call_s=3)
-    ringmaster.route("49", CARRIER_A)
+    ringmaster.route("49", CARRIER_A, ring_timeout_s=2)
     running = caller.start("49200", talk_ms=None)
     running.wait_until_answered(1)
     carrier.wait_for("49200", "ANSWERED")
-    ringmaster.wait_until_limited()
 
     for name in ("bridge", "calls", "records"):
         ringmaster.stack.kill(name)

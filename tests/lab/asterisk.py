@@ -231,6 +231,18 @@ class Asterisk:
             failure=lambda: f"Asterisk still has {self.leftovers()}.",
         )
 
+    def wait_until_callers_left(self, timeout_s: float = 10.0) -> None:
+        """Wait until no caller's channel is left, though channels to callees may be."""
+        wait_for(
+            lambda: not any(each["name"].startswith("PJSIP/alice") for each in self._channels()),
+            timeout_s=timeout_s,
+            failure=lambda: f"Callers are still there: {self.leftovers()}.",
+        )
+
+    def _channels(self) -> list[dict[str, Any]]:
+        listed: list[dict[str, Any]] = self.rest("GET", "channels")[1]
+        return listed
+
     def has_app(self, name: str = ARI_APP) -> bool:
         """Whether an ARI application of this name is connected."""
         status, apps = self.rest("GET", "applications")

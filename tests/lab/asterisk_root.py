@@ -95,6 +95,7 @@ def _build(root: Path) -> None:
             # Debian 12's debootstrap has no script for forky; sid's serves.
             *(SUITE, str(building), _mirror(), "/usr/share/debootstrap/scripts/sid"),
         ],
+        may_be_stopped=True,
     )
     # Nothing may start as a service in there, on whatever port of this machine.
     policy = building / "usr/sbin/policy-rc.d"
@@ -107,6 +108,7 @@ def _build(root: Path) -> None:
             *("--no-install-recommends", *PACKAGES),
         ],
         env={"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C"},
+        may_be_stopped=True,
     )
     shutil.rmtree(building / "var/cache/apt/archives", ignore_errors=True)
     if not (building / "usr/sbin/asterisk").exists():

@@ -1,10 +1,12 @@
 """Programs of the system that the lab needs, installed with apt where that is possible."""
 
+import contextlib
 import functools
 import os
 import shutil
+import signal
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from rich.console import Console
 
@@ -13,10 +15,19 @@ from tests.lab.errors import LabError
 console = Console(stderr=True)
 
 
-def run_visibly(what: str, command: list[str], *, env: dict[str, str] | None = None) -> None:
+def run_visibly(
+    what: str,
+    command: list[str],
+    *,
+    env: dict[str, str] | None = None,
+    may_be_stopped: bool = False,
+) -> None:
     """Run a command of some length with a line that says so and how far it is.
 
-    Raises LabError with the last lines of the output when it fails.
+    When this process is told to end meanwhile, the command is told to end too, with all its
+    children, if it ``may_be_stopped``; else it is waited for, as a package half installed is in
+    the way of every later installation. Raises LabError with the last lines of the output when the
+    command fails.
     """
     with (
         console.status(what) as status,
@@ -28,7 +39,10 @@ def run_visibly(what: str, command: list[str], *, env: dict[str, str] | None = N
             text=True,
             errors="replace",
             env={**os.environ, **(env or {})},
+            # Ctrl-C reaches a terminal's whole process group; what it does here is decided below.
+            start_new_session=True,
         ) as process,
+        _ended_with_us(process, may_be_stopped),
     ):
         if not console.is_terminal:
             console.print(f"{what} …")
@@ -40,6 +54,19 @@ def run_visibly(what: str, command: list[str], *, env: dict[str, str] | None = N
     if process.returncode:
         tail = "\n  ".join(lines)
         raise LabError(f"{what} failed (exit code {process.returncode}):\n  {tail}")
+
+
+@contextlib.contextmanager
+def _ended_with_us(process: "subprocess.Popen[str]", may_be_stopped: bool) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        if may_be_stopped:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+        # Reading on: a pipe closed early would end the command in the middle of its work.
+        process.communicate()
+        raise
 
 
 @functools.cache

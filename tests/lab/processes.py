@@ -125,10 +125,18 @@ class Child:
 
         A second call does nothing.
         """
+        self.ask_to_end(number)
+        return self.wait_or_kill(grace_s)
+
+    def ask_to_end(self, number: int = signal.SIGTERM) -> None:
+        """Send the signal to the program if it still runs, and do not wait for its end."""
         if self.running:
             self.send(number)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(grace_s)
+
+    def wait_or_kill(self, grace_s: float = STOP_GRACE_S) -> int:
+        """Wait ``grace_s`` seconds for its end, then kill its whole group. Gives the exit code."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(grace_s)
         return self.kill()
 
     def kill(self) -> int:

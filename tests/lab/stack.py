@@ -53,7 +53,7 @@ class Stack:
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
             "PYTHONUNBUFFERED": "1",
         }
-        commands = parse_procfile((REPOSITORY / "Procfile").read_text()).processes
+        commands = procfile()
         missing = set(only) - set(commands)
         if missing:
             raise LabError(f"The Procfile has no process {', '.join(sorted(missing))}.")
@@ -115,11 +115,11 @@ class Stack:
         self._start_one(name)
 
     def stop(self) -> dict[str, int]:
-        """End every process in good order, last started first; gives their exit codes."""
-        codes = {}
-        for name in reversed(list(self._children)):
-            codes[name] = self._children.pop(name).stop(grace_s=20)
-        return codes
+        """End every process in good order, all at the same time; gives their exit codes."""
+        children, self._children = self._children, {}
+        for child in children.values():
+            child.ask_to_end()
+        return {name: child.wait_or_kill(20) for name, child in children.items()}
 
     def log(self, name: str) -> str:
         """Everything a process has written."""
@@ -180,6 +180,11 @@ class Stack:
             return lambda: asterisk.has_app(app)
         line = LISTENING_LINE if name == "web" else READY_LINE
         return lambda: line.search(self.log(name)) is not None
+
+
+def procfile() -> dict[str, str]:
+    """The Procfile's processes: name → command, in its order."""
+    return dict(parse_procfile((REPOSITORY / "Procfile").read_text()).processes)
 
 
 def process_tree(pid: int) -> list[int]:

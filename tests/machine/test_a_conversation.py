@@ -2,7 +2,7 @@
 
 import pytest
 
-from calls.commands import Answer, DestroyBridge, Hangup, LimitChannel
+from calls.commands import Answer, DestroyBridge, Hangup
 from calls.events import ChannelAnswered, ChannelRinging, Doubted, HangupAsked
 from calls.session import Phase
 from tests.machine.world import BRIDGE, A, b, plan, ringing, talking
@@ -44,11 +44,18 @@ def test_a_is_not_answered_a_second_time():
     assert Answer(A) not in world.done
 
 
-def test_both_legs_get_the_exact_limit_when_the_talk_begins():
+def test_the_limit_ends_the_talk_to_the_millisecond_that_the_machine_asked_to_be_woken_at():
     world = talking(found=plan(max_call_s=60))
+    answered_ms = world.session.answered_ms
+    assert world.session.wake_ms == answered_ms + 60_000
 
-    assert LimitChannel(A, 60) in world.done
-    assert LimitChannel(b(), 60) in world.done
+    world.now_ms = world.session.wake_ms
+    world.hear(Doubted(world.now_ms))
+    world.hear_all()
+
+    record = world.record
+    assert (record.ended_by, record.talk_ms, record.billsec) == ("limit", 60_000, 60)
+    assert world.empty
 
 
 @pytest.mark.parametrize(("side", "by"), [(A, "caller"), (b(), "callee")])
