@@ -26,7 +26,6 @@ from ari_bridge.gateway import AriClient, Unreachable
 from ari_bridge.poster import Poster
 from calls import ids, machine
 from calls.engine import wall_clock_ms
-from calls.errors import CallError
 from calls.events import CallEntered, Doubted, MailboxEvent
 from calls.mailbox import Mailboxes
 from calls.session import Phase, Session
@@ -130,7 +129,7 @@ class Reconciler:
         """Compare once and set right what is wrong. Says why when it cannot compare."""
         try:
             found = await self._compare(node, ari)
-        except (Unreachable, redis.RedisError, CallError, ValueError, KeyError) as error:
+        except (Unreachable, redis.RedisError, ValueError, KeyError) as error:
             logger.warning("Node %s could not be compared, nothing is changed: %s", node, error)
             return
         if found != Findings((), (), (), ()):
