@@ -4,7 +4,8 @@ Events are lost while nobody listens; none are queued or sent again. So after ev
 now and then, the node's listing is compared with the sessions:
 
   * a call of ours whose channels are not as remembered is doubted: it looks for itself
-  * a caller in our Stasis application without a call begins one, late
+  * a caller in our Stasis application without a call begins one, late; one who is already talking
+    to nobody is hung up, as their call has been and its end was missed
   * a B leg or a bridge named as we name them, whose call is no more, is ended
   * a call with both its legs, of which Redis knows nothing, is left alone and told: Redis has lost
     its data, and that is no reason to cut people off. Their hard limit stands in Asterisk. When one
@@ -95,13 +96,17 @@ def compare(
         return _is_ours(created_id) and not is_known(created_id) and not is_forgotten(created_id)
 
     with_b = {ids.a_channel_of(channel) for channel in states if _is_ours(channel)}
-    alone = [each for each in callers if is_forgotten(each["id"]) and each["id"] not in with_b]
+    alone = [
+        each
+        for each in callers
+        if is_forgotten(each["id"])
+        and each["id"] not in with_b
+        and _created_ms(each) < now_ms - ENTERED_AGO_MS
+    ]
     return Findings(
         doubted=tuple(each.call_id for each in before if is_doubtful(each, states)),
         entered=tuple(
-            entered_of(dict(each), _created_ms(each))
-            for each in alone
-            if each["state"] != "Up" and _created_ms(each) < now_ms - ENTERED_AGO_MS
+            entered_of(dict(each), _created_ms(each)) for each in alone if each["state"] != "Up"
         ),
         forgotten=tuple(
             _call_of(node, each["id"])
