@@ -102,7 +102,7 @@ def test_who_is_not_ours_or_may_still_be_announced_begins_nothing(channel):
 
 
 def test_an_application_with_arguments_is_still_ours():
-    assert len(found(channels=[listed(A, app="ringmaster,from-carrier")]).entered) == 1
+    assert len(found(channels=[listed(A, "Ring", "ringmaster,from-carrier")]).entered) == 1
 
 
 def test_a_live_call_is_not_begun_again_even_if_its_session_was_not_read():
