@@ -24,7 +24,7 @@ from tests.machine.world import (
 from tests.machine.world import talking as talking_world
 
 NOW_MS = 1_795_444_800_000
-NOTHING = Findings((), (), (), ())
+NOTHING = Findings((), (), (), (), ())
 
 
 def listed(name, state="Up", app="ringmaster", app_name="Stasis", created="2020-01-01"):
@@ -102,7 +102,7 @@ def test_who_is_not_ours_or_may_still_be_announced_begins_nothing(channel):
 
 
 def test_an_application_with_arguments_is_still_ours():
-    assert len(found(channels=[listed(A, app="ringmaster,from-carrier")]).entered) == 1
+    assert len(found(channels=[listed(A, "Ring", "ringmaster,from-carrier")]).entered) == 1
 
 
 def test_a_live_call_is_not_begun_again_even_if_its_session_was_not_read():
@@ -114,6 +114,17 @@ def test_legs_and_bridges_of_calls_that_are_no_more_are_ended():
     left_over = found(channels=channels, bridges=[BRIDGE, "somebody-elses"], over={CALL})
 
     assert left_over == replace(NOTHING, stray_channels=(b(),), stray_bridges=(BRIDGE,))
+
+
+def test_a_call_that_redis_has_forgotten_is_told_and_left_alone():
+    assert found(channels=[A_UP, B_UP], bridges=[BRIDGE]) == replace(NOTHING, forgotten=(CALL,))
+
+
+def test_what_a_forgotten_call_leaves_behind_is_ended():
+    assert found(channels=[B_UP], bridges=[BRIDGE]) == replace(
+        NOTHING, stray_channels=(b(),), stray_bridges=(BRIDGE,)
+    )
+    assert found(channels=[A_UP]) == replace(NOTHING, stray_channels=(A,))
 
 
 def test_a_caller_who_is_still_in_stasis_after_the_end_is_ended():
