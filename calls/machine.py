@@ -189,7 +189,7 @@ def _skip(session: Session, target: Target, at_ms: int) -> Session:
         ended_ms=at_ms,
         outcome=f"skipped_{target.skipped}",
         gone=True,
-        reason=f"trunk {target.trunk} is {target.skipped}",
+        reason=f"trunk {target.trunk} {target.why_skipped}",
     )
     return replace(session, legs=(*session.legs, leg))
 
