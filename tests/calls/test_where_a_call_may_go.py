@@ -17,7 +17,6 @@ from calls.routing import (
     prefixes_of,
 )
 
-
 AT_MS = 1_795_000_000_000
 
 
