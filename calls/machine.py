@@ -244,7 +244,7 @@ def _dial(session: Session, event: Event) -> Session:
         phase=Phase.DIALLING,
         wake_ms=event.at_ms + leg.ring_timeout_s * 1000 + RING_GRACE_MS,
     )
-    return _add(session, Dial(leg.channel_id, session.a_channel, leg.ring_timeout_s))
+    return _add(session, Dial(leg.channel_id, leg.ring_timeout_s))
 
 
 @_on(Phase.SETUP, "failed create_channel", to=(Phase.ENDING,))
