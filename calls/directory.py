@@ -1,15 +1,19 @@
 """Accounts, routes and trunks as the engine asks for them: one query, remembered.
 
 What was found for an account and a number is remembered until somebody changes a model (every
-turn brings the current version along, see calls/config_version.py). What holds only at times is
-remembered with its times and decided for each call. When the database does not answer, what is
-remembered still serves, however old: a known destination goes on working.
+turn brings the current version along, see calls/config_version.py), and for a minute at most, as
+the word of a change may be lost. What holds only at times is remembered with its times and decided
+for each call. When the database does not answer, what is remembered still serves, however old: a
+known destination goes on working.
 """
 
 import asyncio
 import logging
+import time
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from asgiref.sync import sync_to_async
@@ -23,7 +27,12 @@ from calls.routing import AccountRow, CallFacts, Plan, Refusal, choose
 from cdr.record import Disposition
 
 REMEMBERED = 20_000
-"""Answers kept in each worker process, of each of two kinds; about 2 KB each."""
+"""Answers kept in each worker process for callees, and as many for callers."""
+REMEMBERED_S = 60.0
+"""How long an answer is believed without asking again."""
+REST_S = 2.0
+"""After a failure of the database, how long known numbers are routed without asking it: a call
+should not wait for a query that will most likely fail as well."""
 QUERY_THREADS = 4
 """Queries at a time in each worker process, each with a connection of its own."""
 QUERY_S = 1.5
@@ -32,44 +41,54 @@ QUERY_S = 1.5
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 _Key = tuple[tuple[str, ...], str]
+"""The account's keys, and the number as received; '' for one that cannot be dialled."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known(Generic[T]):
+    """What the database said, at which version of the models and when (the directory's clock)."""
+
+    version: int
+    read_s: float
+    answer: T
 
 
 class _Memory(Generic[T]):
-    """The answers used last, each with the version of the models it was read at."""
+    """The answers that were used last."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[_Key, tuple[int, T]] = OrderedDict()
+        self._kept: OrderedDict[_Key, _Known[T]] = OrderedDict()
 
-    def get(self, key: _Key, version: int) -> T | None:
-        """The answer of that version."""
+    def get(self, key: _Key) -> _Known[T] | None:
         known = self._kept.get(key)
-        if known is None or known[0] != version:
-            return None
-        self._kept.move_to_end(key)
-        return known[1]
+        if known is not None:
+            self._kept.move_to_end(key)
+        return known
 
-    def of_any_version(self, key: _Key) -> T | None:
-        """The answer, however old."""
-        known = self._kept.get(key)
-        return known[1] if known is not None else None
-
-    def put(self, key: _Key, version: int, answer: T) -> None:
-        """Keep the answer, and forget the one that was not used for longest."""
-        self._kept[key] = (version, answer)
+    def put(self, key: _Key, known: _Known[T]) -> None:
+        """Keep it, and forget the one that was not used for longest."""
+        self._kept[key] = known
         self._kept.move_to_end(key)
         if len(self._kept) > REMEMBERED:
             self._kept.popitem(last=False)
 
 
 class Directory:
-    """Finds plans for calls. One directory serves one worker process, on its event loop."""
+    """Finds plans for calls. One directory serves one worker process, on its event loop.
 
-    def __init__(self, default_max_call_s: int) -> None:
+    ``clock_s`` gives seconds from any beginning, and never goes back.
+    """
+
+    def __init__(
+        self, default_max_call_s: int, clock_s: Callable[[], float] = time.monotonic
+    ) -> None:
         self._default_max_call_s = default_max_call_s
+        self._clock_s = clock_s
+        self._rest_until_s = float("-inf")
         self._accounts: _Memory[tuple[AccountRow, ...]] = _Memory()
         self._caller_blocks: _Memory[CallerBlocks] = _Memory()
-        self._blocks_no_caller_at: int | None = None
-        """The version of the models at which there was no caller blocklist entry at all."""
+        self._any_caller_blocks: _Known[bool] | None = None
+        """Most have none, and then a new caller is no reason to ask."""
         self._threads = ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="directory")
 
     async def find(self, facts: CallFacts, config_version: int) -> Plan | Refusal:
@@ -79,15 +98,17 @@ class Directory:
         """
         callee = (facts.account_keys, _diallable(facts.dialled))
         caller = (facts.account_keys, _diallable(facts.caller_number))
-        accounts = self._accounts.get(callee, config_version)
-        blocks: CallerBlocks | None = {}
-        if caller[1] and self._blocks_no_caller_at != config_version:
-            blocks = self._caller_blocks.get(caller, config_version)
-        if accounts is None or blocks is None:
-            accounts, blocks = await self._refresh(callee, caller, accounts, blocks, config_version)
-        if blocks:
-            accounts = with_caller_blocks(accounts, blocks)
-        return choose(facts, accounts, self._default_max_call_s)
+        accounts = self._accounts.get(callee)
+        ask_callee = accounts is None or not self._serves(accounts, config_version)
+        ask_caller = bool(caller[1]) and self._asks_for_caller(caller, config_version)
+        if ask_callee or ask_caller:
+            await self._refresh(callee, caller, ask_callee, ask_caller, config_version)
+            accounts = self._accounts.get(callee)
+        rows = accounts.answer if accounts is not None else ()
+        blocks = self._caller_blocks.get(caller)
+        if blocks is not None and not self._blocks_no_caller(config_version):
+            rows = with_caller_blocks(rows, blocks.answer)
+        return choose(facts, rows, self._default_max_call_s)
 
     async def warm(self) -> None:
         """Open the connections, so that the first call does not wait for them."""
@@ -108,48 +129,51 @@ class Directory:
         """Give up threads and their connections."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
+    def _fresh(self, known: _Known[T], version: int) -> bool:
+        return known.version == version and self._clock_s() < known.read_s + REMEMBERED_S
+
+    def _serves(self, known: _Known[T], version: int) -> bool:
+        """Whether the database need not be asked again."""
+        return self._fresh(known, version) or self._clock_s() < self._rest_until_s
+
+    def _blocks_no_caller(self, version: int) -> bool:
+        known = self._any_caller_blocks
+        return known is not None and not known.answer and self._fresh(known, version)
+
+    def _asks_for_caller(self, caller: _Key, version: int) -> bool:
+        if self._blocks_no_caller(version):
+            return False
+        blocks = self._caller_blocks.get(caller)
+        if blocks is not None:
+            return not self._serves(blocks, version)
+        # While the database rests, a known destination goes on working for new callers too.
+        return self._clock_s() >= self._rest_until_s
+
     async def _refresh(
-        self,
-        callee: _Key,
-        caller: _Key,
-        accounts: tuple[AccountRow, ...] | None,
-        blocks: CallerBlocks | None,
-        version: int,
-    ) -> tuple[tuple[AccountRow, ...], CallerBlocks]:
-        """What is missing of the two (None), in one query; else what is remembered of it."""
+        self, callee: _Key, caller: _Key, ask_callee: bool, ask_caller: bool, version: int
+    ) -> None:
+        """Ask for what is missing, in one query. Raises RoutingUnavailable as `find` does."""
         query = sync_to_async(look_up, thread_sensitive=False, executor=self._threads)
-        ask_callee = callee[1] if accounts is None else None
-        ask_caller = caller[1] if blocks is None else None
+        read_s = self._clock_s()
         try:
             async with asyncio.timeout(QUERY_S):
-                found, entries, any_entries = await query(callee[0], ask_callee, ask_caller)
+                accounts, blocks, any_blocks = await query(
+                    callee[0], callee[1] if ask_callee else None, caller[1] if ask_caller else None
+                )
         except (DatabaseError, InterfaceError, TimeoutError) as error:
-            return self._remembered(callee, caller, accounts, error)
-        if accounts is None:
-            accounts = found
-            self._accounts.put(callee, version, found)
-            if any_entries is False:
-                self._blocks_no_caller_at = version
-        if blocks is None:
-            blocks = entries
-            self._caller_blocks.put(caller, version, entries)
-        return accounts, blocks
-
-    def _remembered(
-        self,
-        callee: _Key,
-        caller: _Key,
-        accounts: tuple[AccountRow, ...] | None,
-        error: Exception,
-    ) -> tuple[tuple[AccountRow, ...], CallerBlocks]:
-        why = str(error).partition("\n")[0] or f"no answer within {QUERY_S:g} s"
-        if accounts is None:
-            accounts = self._accounts.of_any_version(callee)
-        if accounts is None:
-            raise RoutingUnavailable(f"the routing database does not answer: {why}") from error
-        logger.error("The database does not answer (%s); routing by what is remembered.", why)
-        # A known destination goes on working for callers who were not seen before, too.
-        return accounts, self._caller_blocks.of_any_version(caller) or {}
+            why = str(error).partition("\n")[0] or f"no answer within {QUERY_S:g} s"
+            self._rest_until_s = self._clock_s() + REST_S
+            if self._accounts.get(callee) is None:
+                raise RoutingUnavailable(f"the routing database does not answer: {why}") from error
+            logger.error("The database does not answer (%s); routing by what is remembered.", why)
+            return
+        self._rest_until_s = float("-inf")
+        if ask_callee:
+            self._accounts.put(callee, _Known(version, read_s, accounts))
+        if ask_caller:
+            self._caller_blocks.put(caller, _Known(version, read_s, blocks))
+        if any_blocks is not None:
+            self._any_caller_blocks = _Known(version, read_s, any_blocks)
 
 
 def _diallable(number: str) -> str:

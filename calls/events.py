@@ -117,9 +117,13 @@ class ChannelLeft:
     """The channel left Stasis (StasisEnd). For a channel we are not subscribed to, the only end."""
 
     tag: ClassVar[str] = "left"
-    urgency: ClassVar[Urgency] = Urgency.SOON
     channel_id: str
     at_ms: int
+
+    @property
+    def urgency(self) -> Urgency:
+        """B's is followed by its ChannelDestroyed; for A of a refused call nothing follows."""
+        return Urgency.SOON if ids.is_created_by_us(self.channel_id) else Urgency.NOW
 
 
 @dataclass(frozen=True, slots=True)

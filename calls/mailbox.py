@@ -7,6 +7,7 @@ Keys (in REDIS_URL); this module and its scripts in calls/lua/ alone write them:
     ``token``    who holds the lock now; every save checks it
     ``until``    ms since the epoch when the lock lapses
     ``nudged``   a worker has been told; until it is done no other is
+    ``saved``    id of the holder's last save, by which a repeated one is recognised
     ``over``     the tombstone, alone in the hash for `TOMBSTONE_MS`: what is over stays over
 ``ringmaster:mail:<call id>``   list of events (calls.events.encode), oldest first
 ``ringmaster:attend``           zset of all live calls by when somebody must look at them next, in
@@ -16,8 +17,10 @@ Read, not written, here: ``ringmaster:config_version`` (calls/config_version.py)
 call that is over goes to the stream of cdr/stream.py in the same script that ends it.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,7 @@ from redis.backoff import ExponentialWithJitterBackoff
 from redis.commands.core import AsyncScript
 
 from calls import config_version, ids
-from calls.errors import LockLost
+from calls.errors import CallError, LockLost
 from calls.events import CallEntered, MailboxEvent, decode, encode
 from calls.session import Session, from_json, to_json
 from cdr import stream
@@ -38,6 +41,8 @@ what dies with its holder is free again after it."""
 TOMBSTONE_MS = 600_000
 """How long a finished call still drops late events. A dialplan's `h` extension comes in seconds."""
 ATTEND = "ringmaster:attend"
+
+logger = logging.getLogger(__name__)
 
 _LUA = Path(__file__).parent / "lua"
 
@@ -68,6 +73,8 @@ class Mailboxes:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        # Tells a save from the one before it under the same lock.
+        self._saves = count(1)
         self._post = _script(redis, "post")
         self._take = _script(redis, "take")
         self._save = _script(redis, "save")
@@ -144,6 +151,7 @@ class Mailboxes:
             handled,
             LOCK_MS,
             wake,
+            next(self._saves),
         ]
         kept, *rest = await self._save(keys=keys, args=args)
         if not kept:
@@ -181,7 +189,10 @@ class Mailboxes:
     async def peek(
         self, calls: Sequence[str]
     ) -> dict[str, tuple[Session | None, tuple[MailboxEvent, ...]]]:
-        """Sessions and waiting events of these calls, without touching them."""
+        """Sessions and waiting events of these calls, without touching them.
+
+        A call whose mailbox cannot be read is left out, and logged.
+        """
         pipeline = self._redis.pipeline(transaction=False)
         for call in calls:
             pipeline.hget(_call_key(call), "session")
@@ -189,7 +200,12 @@ class Mailboxes:
         replies: list[Any] = await pipeline.execute() if calls else []
         seen = {}
         for call, session, events in zip(calls, replies[::2], replies[1::2], strict=True):
-            waiting = tuple(decode(event) for event in events)
+            try:
+                waiting = tuple(decode(event) for event in events)
+            except CallError:
+                # One that cannot be read must not hide all others; its next turn says so too.
+                logger.exception("Call %s cannot be shown.", call)
+                continue
             seen[call] = (from_json(session) if session else None, waiting)
         return seen
 

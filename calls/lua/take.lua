@@ -2,11 +2,12 @@
 -- KEYS  call hash, mailbox list, attend zset, config version
 -- ARGV  call id, token, lock time in ms
 -- Returns {1, session or false, events, config version} when taken; {0} when somebody else has the
--- lock or there is nothing to do.
+-- lock or there is nothing to do. A lock that this token already has (the reply was lost and the
+-- client asked again) is taken once more.
 local known = redis.call('HMGET', KEYS[1], 'over', 'session', 'token', 'until')
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-if known[3] and tonumber(known[4]) > now then
+if known[3] and known[3] ~= ARGV[2] and tonumber(known[4]) > now then
   redis.call('ZADD', KEYS[3], 'XX', known[4], ARGV[1])
   return {0}
 end

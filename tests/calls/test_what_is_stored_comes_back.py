@@ -63,7 +63,6 @@ def test_every_event_says_how_soon_somebody_must_look():
         "dialled": Urgency.LATER,
         "progressed": Urgency.LATER,
         "ringing": Urgency.LATER,
-        "left": Urgency.SOON,
         "destroyed": Urgency.NOW,
         "asked": Urgency.NOW,
         "doubted": Urgency.NOW,
@@ -80,6 +79,11 @@ def test_every_event_says_how_soon_somebody_must_look():
 )
 def test_a_hangup_with_a_cause_can_wait_for_the_end_that_follows_it(hangup, urgency):
     assert hangup.urgency is urgency
+
+
+def test_the_leaving_of_a_may_be_the_last_thing_heard_and_that_of_b_never_is():
+    assert events.ChannelLeft("1763900000.1", 1).urgency is Urgency.NOW
+    assert events.ChannelLeft("1763900000.1.b1", 1).urgency is Urgency.SOON
 
 
 def test_the_answer_of_b_is_urgent_and_that_of_a_is_not():

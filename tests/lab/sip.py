@@ -9,7 +9,6 @@ What a carrier does with a number is told by its last digits: see sipp/carrier.x
 """
 
 import csv
-import itertools
 import math
 import re
 import shutil
@@ -357,9 +356,13 @@ def _scenario(name: str, folder: Path, **values: int) -> Path:
 
 
 def _common(port: int, folder: Path) -> list[str]:
-    """SIPp advertises and uses loopback, and answers what it is asked in a dialogue (-aa)."""
+    """SIPp advertises and uses loopback, and answers what it is asked in a dialogue (-aa).
+
+    It looks for media and control ports by itself, from 6000 and 8888 on, and takes each in the
+    moment it finds it free; a port chosen for it (-mp) may be somebody else's by then.
+    """
     return [
-        *("-i", LOOPBACK, "-p", str(port), "-mi", LOOPBACK, "-mp", str(_media_port())),
+        *("-i", LOOPBACK, "-p", str(port), "-mi", LOOPBACK, "-ci", LOOPBACK),
         *("-nostdin", "-aa", "-timer_resol", "1", "-f", "60"),
         *("-trace_stat", "-stf", str(folder / "stat.csv"), "-fd", "60"),
         *("-trace_logs", "-log_file", str(folder / "seen.log")),
@@ -372,15 +375,6 @@ def _rate(rate: float) -> Iterable[str]:
     if rate >= 1:
         return ("-r", str(round(rate)))
     return ("-r", "1", "-rp", str(round(1000 / rate)))
-
-
-def _media_port() -> int:
-    """An even port whose three neighbours are free too: SIPp takes two pairs."""
-    for _ in itertools.repeat(None, 100):
-        port = free_port(socket.SOCK_DGRAM) & ~1
-        if port + 3 < 65536 and not any(_udp_port_taken(port + i) for i in range(4)):
-            return port
-    raise LabError("No four free UDP ports in a row for SIPp's audio.")
 
 
 def _udp_port_taken(port: int) -> bool:

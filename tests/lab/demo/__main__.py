@@ -97,7 +97,7 @@ def _run(stage: Stage, folder: Path) -> int:
     faults = [
         *(f"{each.call.title}: {fault}." for each in judged for fault in each.faults),
         *faults,
-        *outcome.left_over,
+        *outcome.faults,
         *_process_faults(stage),
     ]
     _print_verdict(out, len(judged), faults, folder)

@@ -20,6 +20,7 @@ from tests.lab.demo import scenario
 from tests.lab.demo.display import Board, Shown
 from tests.lab.demo.scenario import DemoCall
 from tests.lab.demo.stage import NODE, Stage
+from tests.lab.errors import LabError
 from tests.lab.sip import RunningCalls
 
 LOOK_S = 0.1
@@ -38,8 +39,8 @@ class Outcome:
     """All call records of this run, oldest first."""
     heard: dict[DemoCall, int | None]
     """The final SIP code that each caller got."""
-    left_over: Sequence[str]
-    """What should be gone and is not, a sentence each."""
+    faults: Sequence[str]
+    """What should be gone and is not, and callers that could not be played, a sentence each."""
 
 
 class Calling:
@@ -75,7 +76,8 @@ class Calling:
                 if now - began > LONGEST_S + len(scenario.CALLS) * scenario.PAUSE_S:
                     break
                 time.sleep(LOOK_S)
-            return Outcome(self._records, self._heard(), self._left_over(counts))
+            heard, failed = self._heard()
+            return Outcome(self._records, heard, [*failed, *self._left_over(counts)])
 
     def _place_due(self, since_s: float) -> None:
         due = min(int(since_s / scenario.PAUSE_S) + 1, len(scenario.CALLS))
@@ -118,11 +120,17 @@ class Calling:
             and not self._stage.asterisk.leftovers()
         )
 
-    def _heard(self) -> dict[DemoCall, int | None]:
-        return {
-            call: None if running.running else running.wait().finals[0]
-            for call, running in self._placed.items()
-        }
+    def _heard(self) -> tuple[dict[DemoCall, int | None], list[str]]:
+        """What each caller got, and a sentence for each that could not be played."""
+        heard: dict[DemoCall, int | None] = {}
+        failed = []
+        for call, running in self._placed.items():
+            try:
+                finals = [] if running.running else running.wait().finals
+                heard[call] = next(iter(finals), None)
+            except LabError as error:
+                failed.append(f"The caller of '{call.title}' could not be played. {error}")
+        return heard, failed
 
     def _left_over(self, counts: "redis.Redis") -> list[str]:
         wrong = []

@@ -1,4 +1,4 @@
-"""What the directory brings: one query, remembered, and used on when the database is gone."""
+"""What the directory brings of rows that hold at times, of blocklists and of numbering plans."""
 
 from datetime import UTC, datetime
 
@@ -180,6 +180,16 @@ def test_a_blocklist_entry_counts_for_calls_that_are_remembered_otherwise(accoun
     assert worker.queries == 0
 
 
+@pytest.mark.parametrize("side", ["callee", "caller"])
+def test_an_entry_taken_off_the_blocklist_blocks_nobody_any_more(account, worker, side):
+    add("49")
+    entry = Block.objects.create(side=side, prefix={"callee": "49", "caller": "44"}[side])
+    assert gist(worker.ask()) == ("blocked", 21)
+    entry.delete()
+
+    assert gist(worker.ask(version=2)) == ["PJSIP/49301@a"]
+
+
 def test_an_unknown_account_does_not_hide_the_caller_blocklist(account, worker):
     add("49")
     Block.objects.create(side="caller", prefix="4420")
@@ -210,18 +220,6 @@ def test_with_the_database_gone_known_destinations_still_route(account, worker, 
     assert gist(worker.ask(caller="4420", version=2)) == ("blocked", 21)
     with pytest.raises(RoutingUnavailable, match="the server is away"):
         worker.ask(dialled="49302")
-
-
-def test_no_more_is_remembered_than_it_may(account, worker, monkeypatch):
-    monkeypatch.setattr(directory_module, "REMEMBERED", 2)
-    add("49")
-    for number in ("4930", "4931", "4930", "4932"):
-        worker.ask(number)
-
-    worker.ask("4930")
-    assert worker.queries == 0
-    worker.ask("4931")
-    assert worker.queries == 1
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,0 +1,203 @@
+"""A worker process: nudges become turns on its loop, and none is lost, whatever a turn does."""
+
+import asyncio
+import threading
+
+import pytest
+
+from calls import runtime as runtime_module
+from calls.commands import CreateChannel, FindRoute
+from calls.directory import Directory
+from calls.gateway import RecordingGateway
+from calls.mailbox import ATTEND, Mailboxes, connect
+from calls.runtime import Runtime
+from calls.tasks import attend
+from tests.lab.waiting import wait_for
+from tests.machine.world import CALL, World, entered
+
+PATIENCE_S = 10
+
+
+class Gateway(RecordingGateway):
+    """Says when something was carried out."""
+
+    asked = threading.Event()
+
+    async def carry_out(self, node, command, again):
+        self.asked.set()
+        return await super().carry_out(node, command, again)
+
+
+@pytest.fixture
+def runtime(redis_url, clean_redis, settings, monkeypatch):
+    """A runtime that is up; its directory is the world's."""
+    settings.REDIS_URL = redis_url
+    settings.CALLS_GATEWAY = f"{__name__}.Gateway"
+    Gateway.asked.clear()
+    world = World()
+
+    async def warm(self):
+        pass
+
+    async def find(self, facts, version):
+        return world.carry_out(FindRoute()).plan
+
+    monkeypatch.setattr(Directory, "warm", warm)
+    monkeypatch.setattr(Directory, "find", find)
+    running = Runtime()
+    running.start()
+    yield running
+    if not running._stopping:
+        running.stop()
+
+
+class SlowEngine:
+    """An engine whose turns last until they are let go."""
+
+    def __init__(self):
+        self.turns = 0
+        self.finished = 0
+        self.began = threading.Semaphore(0)
+        self.go = asyncio.Event()
+        self.fault = None
+
+    async def attend(self, call):
+        self.turns += 1
+        self.began.release()
+        await self.go.wait()
+        if self.fault:
+            raise self.fault
+        self.finished += 1
+
+    def wait_for_turn(self):
+        assert self.began.acquire(timeout=PATIENCE_S), "no turn began"
+
+
+@pytest.fixture
+def slow(runtime):
+    runtime._engine = SlowEngine()
+    return runtime._engine
+
+
+def let_go(runtime, engine):
+    runtime._loop.call_soon_threadsafe(engine.go.set)
+
+
+def all_done(runtime):
+    """Wait until the loop has done what it was told so far, and every turn has ended."""
+
+    async def done():
+        turns = [task for task in runtime._tasks if task is not runtime._sweeper]
+        await asyncio.gather(*turns)
+
+    asyncio.run_coroutine_threadsafe(done(), runtime._loop).result(PATIENCE_S)
+
+
+def test_a_nudge_during_a_turn_brings_one_more_turn(runtime, slow):
+    runtime.submit([CALL])
+    slow.wait_for_turn()
+    runtime.submit([CALL, CALL])
+    let_go(runtime, slow)
+    slow.wait_for_turn()
+    all_done(runtime)
+
+    assert slow.turns == 2
+
+
+def test_a_turn_that_nobody_nudged_again_comes_once(runtime, slow):
+    runtime.submit([CALL])
+    slow.wait_for_turn()
+    let_go(runtime, slow)
+    all_done(runtime)
+
+    assert slow.turns == 1
+
+
+def test_calls_do_not_wait_for_each_other(runtime, slow):
+    runtime.submit(["demo:1", "demo:2", "demo:3"])
+    for _ in range(3):
+        slow.wait_for_turn()
+    let_go(runtime, slow)
+    all_done(runtime)
+
+
+def test_past_its_room_a_process_takes_no_more(redis_url, clean_redis, monkeypatch, request):
+    monkeypatch.setattr(runtime_module, "IN_FLIGHT", 2)
+    runtime = request.getfixturevalue("runtime")
+    slow = request.getfixturevalue("slow")
+    waiting = threading.Thread(target=runtime.submit, args=(["demo:1", "demo:2", "demo:3"],))
+    waiting.start()
+    slow.wait_for_turn()
+    slow.wait_for_turn()
+    assert waiting.is_alive()
+    assert not slow.began.acquire(blocking=False)
+    let_go(runtime, slow)
+    slow.wait_for_turn()
+    waiting.join(PATIENCE_S)
+    all_done(runtime)
+
+    assert slow.turns == 3
+
+
+def test_a_fault_in_one_turn_is_logged_and_leaves_the_others_alone(runtime, slow, caplog):
+    slow.fault = ValueError("a bug")
+    let_go(runtime, slow)
+    runtime.submit(["demo:1"])
+    slow.wait_for_turn()
+    all_done(runtime)
+    assert "Call demo:1 could not be attended to" in caplog.text
+    assert "a bug" in caplog.text
+
+    runtime.submit(["demo:1"])
+    slow.wait_for_turn()
+    all_done(runtime)
+    assert slow.turns == 2
+
+
+def test_stopping_waits_for_the_turns_that_have_begun(runtime, slow):
+    runtime.submit([CALL])
+    slow.wait_for_turn()
+    stopping = threading.Thread(target=runtime.stop)
+    stopping.start()
+    wait_for(lambda: runtime._stopping, timeout_s=PATIENCE_S, failure=lambda: "it does not stop")
+    let_go(runtime, slow)
+    stopping.join(PATIENCE_S)
+
+    assert slow.finished == 1
+
+
+def test_the_sweeper_finds_a_call_whose_nudge_was_lost(runtime, redis_url, clean_redis):
+    async def post_and_lose_the_nudge():
+        client = connect(redis_url)
+        mailboxes = Mailboxes(client)
+        await mailboxes.load_scripts()
+        nudges = await mailboxes.post([(CALL, entered())])
+        await client.aclose()
+        return nudges
+
+    assert asyncio.run(post_and_lose_the_nudge()) == [CALL]
+    clean_redis.zadd(ATTEND, {CALL: 0})
+
+    assert Gateway.asked.wait(PATIENCE_S), "the sweeper did not come"
+    all_done(runtime)
+    commands = [command for _, command, _ in runtime._gateway.outbox]
+    assert isinstance(commands[0], CreateChannel)
+
+
+def test_the_task_only_hands_the_calls_over(monkeypatch):
+    class Taker:
+        def submit(self, calls):
+            self.calls = calls
+
+    taker = Taker()
+    monkeypatch.setattr(runtime_module, "_runtime", taker)
+    attend([CALL, "demo:2"])
+
+    assert taker.calls == [CALL, "demo:2"]
+
+
+def test_the_task_is_refused_in_a_process_that_attends_to_no_calls(monkeypatch):
+    monkeypatch.setattr(runtime_module, "_runtime", None)
+
+    with pytest.raises(RuntimeError, match="does not attend to calls"):
+        attend([CALL])
