@@ -46,9 +46,10 @@ class Account(models.Model):
     time_zone = models.CharField(
         "time zone",
         max_length=64,
+        blank=True,
         default="UTC",
         validators=[validate_time_zone],
-        help_text="In which schedules are read, such as Europe/Paris.",
+        help_text="In which schedules are read, such as Europe/Paris. Empty: UTC.",
     )
     country_code = models.CharField(
         "country code",
@@ -94,6 +95,7 @@ class Account(models.Model):
         return f"{self.name} ({self.code})"
 
     def clean(self) -> None:
+        self.time_zone = self.time_zone or "UTC"
         if self.national_prefix and not self.country_code:
             raise ValidationError(
                 {

@@ -89,6 +89,11 @@ def prefixes_of(number: str) -> tuple[str, ...]:
     return tuple(number[:length] for length in range(min(len(number), MAX_PREFIX) + 1))
 
 
+def diallable(number: str) -> str:
+    """The number if it could be dialled, else ''."""
+    return number if DIALLABLE.fullmatch(number) else ""
+
+
 def shown(text: str) -> str:
     """Text from outside as it may stand in a sentence: quoted, escaped and shortened."""
     return repr(text[:MAX_SHOWN])

@@ -89,8 +89,9 @@ class Migration(migrations.Migration):
             model_name="account",
             name="time_zone",
             field=models.CharField(
+                blank=True,
                 default="UTC",
-                help_text="In which schedules are read, such as Europe/Paris.",
+                help_text="In which schedules are read, such as Europe/Paris. Empty: UTC.",
                 max_length=64,
                 validators=[calls.validators.validate_time_zone],
                 verbose_name="time zone",
