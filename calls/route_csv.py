@@ -168,7 +168,7 @@ def parse(
     reading = _Reading(columns, frozenset(accounts), frozenset(trunks))
     records = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     next(records)
-    reported = line = records.line_num
+    reported = records.line_num
     while True:
         line = records.line_num + 1
         try:
@@ -179,10 +179,10 @@ def parse(
             reading.errors.append(LineError(line, f"this is no line of CSV: {error}"))
             continue
         reading.take(line, cells)
-        if line - reported >= TICK:
-            tick(line - reported)
-            reported = line
-    tick(line - reported)
+        if records.line_num - reported >= TICK:
+            tick(records.line_num - reported)
+            reported = records.line_num
+    tick(records.line_num - reported)
     return Deck(columns, reading.routes, tuple(reading.errors))
 
 
