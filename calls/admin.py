@@ -9,10 +9,11 @@ from unfold.decorators import display
 
 from calls import config_version
 from calls.models import Account, Route, RouteTarget, Trunk
+from calls.replay_admin import ReplayMixin
 
 
-class ConfigurationAdmin(ModelAdmin):
-    """Tells the user when workers could not be told of a change."""
+class ConfigurationAdmin(ReplayMixin, ModelAdmin):
+    """Says what a change would do before it is made, and when workers could not be told of it."""
 
     list_fullwidth = True
     warn_unsaved_form = True
@@ -43,6 +44,8 @@ class AccountAdmin(ConfigurationAdmin):
     list_display = ("code", "name", "enabled", "max_call_s")
     list_filter = ("enabled",)
     search_fields = ("code", "name")
+    # No call that there is a record of was an account's that did not exist.
+    replay_on_add = False
     fields = ("code", "name", "enabled", "max_call_s")
 
 

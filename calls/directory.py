@@ -149,6 +149,14 @@ class Directory:
         return fresh
 
 
+def look_up(facts: CallFacts) -> tuple[AccountRow, ...]:
+    """What the choice for a call is made from, asked of the database now. Blocks while it answers.
+
+    Raises ``django.db.Error`` when the database fails.
+    """
+    return _rows(facts.account_keys, normalise(facts.dialled) or "")
+
+
 def _rows(account_keys: tuple[str, ...], number: str) -> tuple[AccountRow, ...]:
     """The accounts with those codes, each with the routes that begin *number*."""
     if not account_keys:
