@@ -105,7 +105,7 @@ class Directory:
 
     async def warm(self) -> None:
         """Open the connections, so that the first call does not wait for them."""
-        query = sync_to_async(_rows, thread_sensitive=False, executor=self._threads)
+        query = sync_to_async(_rows_in_thread, thread_sensitive=False, executor=self._threads)
         try:
             await asyncio.gather(*(query(("",), "") for _ in range(QUERY_THREADS)))
         except (DatabaseError, InterfaceError) as error:
@@ -129,7 +129,7 @@ class Directory:
         return fresh or now_s < self._rest_until_s
 
     async def _refresh(self, key: tuple[Any, ...], known: _Known | None, version: int) -> _Known:
-        query = sync_to_async(_rows, thread_sensitive=False, executor=self._threads)
+        query = sync_to_async(_rows_in_thread, thread_sensitive=False, executor=self._threads)
         read_s = self._clock_s()
         try:
             async with asyncio.timeout(QUERY_S):
@@ -149,6 +149,12 @@ class Directory:
         return fresh
 
 
+def _rows_in_thread(account_keys: tuple[str, ...], number: str) -> tuple[AccountRow, ...]:
+    # Drops a connection the database has closed meanwhile; Django does so between requests.
+    close_old_connections()
+    return _rows(account_keys, number)
+
+
 def look_up(facts: CallFacts) -> tuple[AccountRow, ...]:
     """What the choice for a call is made from, asked of the database now. Blocks while it answers.
 
@@ -165,7 +171,6 @@ def _rows(account_keys: tuple[str, ...], number: str) -> tuple[AccountRow, ...]:
     sql = _QUERY.format(
         prefixes=", ".join(["%s"] * len(prefixes)), codes=", ".join(["%s"] * len(account_keys))
     )
-    close_old_connections()
     with connection.cursor() as cursor:
         cursor.execute(sql, [*prefixes, *account_keys])
         rows = cursor.fetchall()

@@ -98,7 +98,9 @@ def compare(
     for call, old, new in zip(calls, before, after, strict=True):
         difference = _difference(old, new)
         if difference is not None:
-            found[difference].append(Example(call, _in_words(old), _in_words(new)))
+            effect = difference[0]
+            example = Example(call, _in_words(old, effect), _in_words(new, effect))
+            found[difference].append(example)
     order = list(Effect)
     keys = sorted(found, key=lambda key: (order.index(key[0]), -len(found[key]), key))
     shown = _shares([len(found[key]) for key in keys], EXAMPLES)
@@ -157,16 +159,19 @@ def _what_differs(old: Plan, new: Plan) -> str:
     return f"another {' and '.join(differing)}" if differing else "sent in another form"
 
 
-def _in_words(decision: Decision) -> str:
+def _in_words(decision: Decision, effect: Effect) -> str:
     if isinstance(decision, Refusal):
         return decision.reason
-    first = _usable(decision)[0]
-    caller = f", caller {first.caller}" if first.caller else ""
-    limits = f"rings up to {first.ring_timeout_s} s, talks up to {decision.max_call_s} s"
-    return (
-        f"{_names(_usable(decision))} as {first.endpoint}{caller}; {limits} "
-        f"(route {decision.route})"
-    )
+    usable = _usable(decision)
+    first = usable[0]
+    if effect is Effect.SENT:
+        caller = f", caller {first.caller}" if first.caller else ""
+        return (
+            f"{first.endpoint}{caller}, rings up to {first.ring_timeout_s} s, "
+            f"talks up to {decision.max_call_s} s"
+        )
+    more = f", then {_names(usable[1:])}" if usable[1:] else ""
+    return f"{first.endpoint}{more}; route {decision.route}"
 
 
 def _shares(sizes: list[int], most: int) -> list[int]:

@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.exceptions import PermissionDenied
 from django.db import router, transaction
 from django.http import HttpResponse
+from django.template.defaultfilters import pluralize
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
@@ -26,7 +27,7 @@ TITLES = {
     replay.Effect.ROUTED: ("would no longer be refused", "success"),
     replay.Effect.MOVED: ("would go to another trunk", "warning"),
     replay.Effect.SENT: ("would be sent in another form", "info"),
-    replay.Effect.FALLBACK: ("would have others to fall back on", "info"),
+    replay.Effect.FALLBACK: ("would fall back on others", "info"),
     replay.Effect.REASON: ("would be refused for another reason", "info"),
 }
 
@@ -154,6 +155,7 @@ def _shown(report):
     ]
     return {
         "report": report,
+        "calls": f"{report.calls:,} call{pluralize(report.calls)}",
         "first": _moment(report.first_ms),
         "last": _moment(report.last_ms),
         "totals": [*totals, _label(f"{report.unchanged:,} would stay as they are", "")],
