@@ -10,6 +10,7 @@ from unfold.decorators import display
 from calls import config_version
 from calls.models import Account, Route, RouteTarget, Trunk
 from calls.replay_admin import ReplayMixin
+from calls.route_csv_admin import RouteCsvMixin
 
 
 class ConfigurationAdmin(ReplayMixin, ModelAdmin):
@@ -103,7 +104,7 @@ class RouteTargetInline(TabularInline):
 
 
 @admin.register(Route)
-class RouteAdmin(ConfigurationAdmin):
+class RouteAdmin(RouteCsvMixin, ConfigurationAdmin):
     list_display = ("shown_prefix", "whose", "shown_action", "trunks", "enabled", "note")
     list_filter = ("action", "enabled", ("account", AutocompleteSelectFilter))
     list_filter_submit = True

@@ -123,7 +123,8 @@ def carry_out(
 
 def export(routes: "models.QuerySet[Route]") -> Iterator[str]:
     """The routes as lines of CSV, read through a server-side cursor as they are asked for."""
-    return to_lines(spec for _, spec in _stored(routes.order_by("prefix", "account__code")))
+    ordered = routes.prefetch_related(None).order_by("prefix", "account__code")
+    return to_lines(spec for _, spec in _stored(ordered))
 
 
 def _write(planned: Plan, progress: Progress) -> None:
