@@ -21,8 +21,7 @@ from django.db import DatabaseError, InterfaceError
 
 from calls import causes
 from calls.errors import RoutingUnavailable
-from calls.lookup import CallerBlocks, look_up, with_caller_blocks
-from calls.numbers import DIALLABLE
+from calls.lookup import CallerBlocks, diallable, look_up, with_caller_blocks
 from calls.routing import AccountRow, CallFacts, Plan, Refusal, choose
 from cdr.record import Disposition
 
@@ -96,8 +95,8 @@ class Directory:
 
         Raises RoutingUnavailable when the database fails and nothing is remembered.
         """
-        callee = (facts.account_keys, _diallable(facts.dialled))
-        caller = (facts.account_keys, _diallable(facts.caller_number))
+        callee = (facts.account_keys, diallable(facts.dialled))
+        caller = (facts.account_keys, diallable(facts.caller_number))
         accounts = self._accounts.get(callee)
         ask_callee = accounts is None or not self._serves(accounts, config_version)
         ask_caller = bool(caller[1]) and self._asks_for_caller(caller, config_version)
@@ -174,7 +173,3 @@ class Directory:
             self._caller_blocks.put(caller, _Known(version, read_s, blocks))
         if any_blocks is not None:
             self._any_caller_blocks = _Known(version, read_s, any_blocks)
-
-
-def _diallable(number: str) -> str:
-    return number if DIALLABLE.fullmatch(number) else ""

@@ -14,7 +14,8 @@ from typing import Any
 import orjson
 from django.db import close_old_connections, connection
 
-from calls.numbers import MAX_PREFIX, NumberingPlan
+from calls.numbers import DIALLABLE, MAX_PREFIX, NumberingPlan
+from calls.routing import CallFacts
 from calls.rows import AccountRow, BlockRow, RouteRow, Side, TargetRow
 
 CallerBlocks = dict[str, tuple[BlockRow, ...]]
@@ -88,9 +89,17 @@ def look_up(
     where no account was found to tell). Raises django.db.DatabaseError or InterfaceError when the
     database fails.
     """
+    # Drops a connection the database has closed meanwhile; Django does so between requests.
+    close_old_connections()
+    return look_up_in_transaction(account_keys, callee, caller)
+
+
+def look_up_in_transaction(
+    account_keys: tuple[str, ...], callee: str | None, caller: str | None
+) -> tuple[tuple[AccountRow, ...], CallerBlocks, bool | None]:
+    """The same for whoever is inside a transaction, whose connection must stay."""
     if not account_keys:
         return (), {}, None
-    close_old_connections()
     with connection.cursor() as cursor:
         cursor.execute(
             query(connection.vendor, len(account_keys), callee is not None, caller is not None),
@@ -110,6 +119,22 @@ def look_up(
             accounts.append(_account(code, payload, routes, callee_blocks))
             any_caller_blocks = bool(payload[7])
     return tuple(accounts), blocks, any_caller_blocks
+
+
+def rows_of(facts: CallFacts) -> tuple[AccountRow, ...]:
+    """All that the choice for this call is made from, asked of the database now.
+
+    Blocks while it answers, and leaves an open transaction be.
+    """
+    accounts, blocks, _ = look_up_in_transaction(
+        facts.account_keys, diallable(facts.dialled), diallable(facts.caller_number)
+    )
+    return with_caller_blocks(accounts, blocks)
+
+
+def diallable(number: str) -> str:
+    """The number; '' where it is none that could be dialled."""
+    return number if DIALLABLE.fullmatch(number) else ""
 
 
 def with_caller_blocks(

@@ -41,11 +41,16 @@ class PastCall:
     caller_number: str
 
     @property
+    def question(self) -> tuple[str, str, str]:
+        """What the directory is asked: the same for many calls."""
+        return self.account, self.dialled, self.caller_number
+
+    @property
     def facts(self) -> CallFacts:
         """What was known when it asked for a route. A caller without an account is one still:
         its record does not say which codes were looked up."""
         keys = (self.account,) if self.account else ()
-        return CallFacts(self.call_id, self.dialled, self.caller_number, keys)
+        return CallFacts(self.call_id, self.dialled, self.caller_number, keys, self.started_ms)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ from django.urls import reverse
 from django.utils.html import format_html
 from unfold.decorators import action
 
-from calls import directory, replay
+from calls import replay
 from calls.live import printable
+from calls.lookup import rows_of
 from calls.routing import choose
 from cdr.models import Cdr
 
@@ -132,18 +133,17 @@ def past_calls(number):
 
 
 def _rows(calls):
-    """What the directory finds for each account and number, asked once."""
+    """What the directory finds for each account and pair of numbers, asked once."""
     rows = {}
     for call in calls:
-        key = call.account, call.dialled
-        if key not in rows:
-            rows[key] = directory.look_up(call.facts)
+        if call.question not in rows:
+            rows[call.question] = rows_of(call.facts)
     return rows
 
 
 def _decisions(calls, rows):
     for call in calls:
-        yield choose(call.facts, rows[call.account, call.dialled], settings.MAX_CALL_S)
+        yield choose(call.facts, rows[call.question], settings.MAX_CALL_S)
 
 
 def _shown(report):

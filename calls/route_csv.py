@@ -1,10 +1,13 @@
 """Routes as CSV: a file's lines to routes and errors, routes to lines, and what would change. Pure.
 
 A file is UTF-8 (with or without a BOM), parted by commas or semicolons, with any line ending. Its
-first line names the columns, in any order. ``targets`` are a route's trunks, parted by ``|``, each
-``trunk:priority:weight``, of which priority (1) and weight (100) may be left out; a ``|``, ``:``
-or backslash in a trunk's name has a backslash before it. A column that is left out leaves what
-existing routes have there, and gives new ones the usual value.
+first line names the columns, in any order. A column that is left out leaves what existing routes
+have there, and gives new ones the usual value.
+
+``targets`` are a route's trunks, parted by ``|``, each ``trunk:priority:weight:strip:add``: its
+priority (1), weight (100), digits to strip (0) and prefix to add (none), which may be left out
+from the end on or be empty. A ``|``, ``:`` or backslash in a trunk's name has a backslash before
+it. Times are ISO 8601, such as ``2026-01-31T08:00:00Z``; without an offset they are UTC.
 
 A spreadsheet runs a cell that begins with ``= + - @``, tab or carriage return as a formula. Cells
 that do are written with a ``'`` in front, and read back without it.
@@ -15,6 +18,7 @@ import io
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import islice
@@ -27,7 +31,17 @@ from calls.errors import CallError
 from calls.live import printable
 from calls.models import Route, RouteTarget
 
-COLUMNS = ("prefix", "account", "action", "enabled", "note", "targets")
+COLUMNS = (
+    "prefix",
+    "account",
+    "action",
+    "enabled",
+    "note",
+    "targets",
+    "valid_from",
+    "valid_until",
+    "schedule",
+)
 REQUIRED = ("prefix", "account", "action", "targets")
 """Without these a line could not be told from another's, or would route nowhere."""
 
@@ -57,6 +71,8 @@ class TargetSpec:
     priority: int
     trunk: str
     weight: int
+    strip_digits: int = 0
+    add_prefix: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +85,9 @@ class RouteSpec:
     enabled: bool = True
     note: str = ""
     targets: tuple[TargetSpec, ...] = ()
+    valid_from: datetime | None = None
+    valid_until: datetime | None = None
+    schedule: str = ""
 
     @property
     def key(self) -> Key:
@@ -278,9 +297,14 @@ class _Reading:
             enabled=read("enabled", _enabled, True),
             note=read("note", _note, ""),
             targets=read("targets", self._targets_of, ()),
+            valid_from=read("valid_from", _time, None),
+            valid_until=read("valid_until", _time, None),
+            schedule=read("schedule", _schedule, ""),
         )
         if not wrong and spec.action == Route.Action.ROUTE and not spec.targets:
             wrong.append("a route to trunks needs at least one trunk in targets")
+        if not wrong and spec.valid_from and spec.valid_until:
+            wrong += _validity(spec)
         return spec, wrong
 
     def _account(self, cell: str) -> str:
@@ -300,13 +324,21 @@ class _Reading:
         return tuple(sorted(targets))
 
     def _target(self, text: str) -> TargetSpec:
-        name, *numbers = (_unescaped(part.strip()) for part in _split(text, ":"))
+        name, *rest = (_unescaped(part.strip()) for part in _split(text, ":"))
         if name not in self._trunks:
             raise ValueError(f"there is no trunk named {name[:SHOWN_CELL]!r}")
-        if len(numbers) > 2:
-            raise ValueError(f"{text.strip()[:SHOWN_CELL]!r} is more than trunk:priority:weight")
-        priority, weight = (*numbers, *("", "")[len(numbers) :])
-        return TargetSpec(_number("priority", priority), name, _number("weight", weight))
+        if len(rest) > 4:
+            raise ValueError(
+                f"{text.strip()[:SHOWN_CELL]!r} is more than trunk:priority:weight:strip:add"
+            )
+        priority, weight, strip, add = (*rest, "", "", "", "")[:4]
+        return TargetSpec(
+            _number("priority", priority),
+            name,
+            _number("weight", weight),
+            _number("strip_digits", strip),
+            _added(add),
+        )
 
 
 def _header(text: str) -> tuple[list[str], str]:
@@ -369,15 +401,49 @@ def _note(cell: str) -> str:
 
 
 @lru_cache(maxsize=10_000)
+def _time(cell: str) -> datetime | None:
+    text = cell.strip()
+    if not text:
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("must be a time such as 2026-01-31T08:00:00Z") from None
+
+
+@lru_cache(maxsize=10_000)
+def _schedule(cell: str) -> str:
+    return _clean(Route, "schedule", cell.strip())
+
+
+def _validity(spec: RouteSpec) -> list[str]:
+    try:
+        Route(valid_from=spec.valid_from, valid_until=spec.valid_until).clean()
+    except ValidationError as error:
+        return [f"{name}: {message[0].rstrip('.')}" for name, message in error.message_dict.items()]
+    return []
+
+
+@lru_cache(maxsize=10_000)
+def _added(text: str) -> str:
+    try:
+        return _clean(RouteTarget, "add_prefix", text)
+    except ValueError as error:
+        raise ValueError(f"the prefix to add {text[:SHOWN_CELL]!r}: {error}") from error
+
+
+@lru_cache(maxsize=10_000)
 def _number(field: str, text: str) -> int:
     if not text:
         return _field(RouteTarget, field).get_default()
+    label = {"strip_digits": "number of digits to strip"}.get(field, field)
     if not (text.isascii() and text.isdecimal()):
-        raise ValueError(f"the {field} {text[:SHOWN_CELL]!r} is no whole number")
+        raise ValueError(f"the {label} {text[:SHOWN_CELL]!r} is no whole number")
     try:
         return _clean(RouteTarget, field, text)
     except ValueError as error:
-        raise ValueError(f"the {field} {text[:SHOWN_CELL]}: {error}") from error
+        raise ValueError(f"the {label} {text[:SHOWN_CELL]}: {error}") from error
 
 
 def _clean(model: type[models.Model], name: str, value: str) -> Any:
@@ -424,18 +490,33 @@ def _texts(spec: RouteSpec) -> dict[str, str]:
         "enabled": "true" if spec.enabled else "false",
         "note": spec.note,
         "targets": _targets_text(spec),
+        "valid_from": _time_text(spec.valid_from),
+        "valid_until": _time_text(spec.valid_until),
+        "schedule": spec.schedule,
     }
 
 
+def _time_text(time: datetime | None) -> str:
+    return "" if time is None else time.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
 def _targets_text(spec: RouteSpec) -> str:
-    return "|".join(
-        f"{_escaped(target.trunk)}:{target.priority}:{target.weight}" for target in spec.targets
-    )
+    return "|".join(map(_target_text, spec.targets))
+
+
+def _target_text(target: TargetSpec) -> str:
+    text = f"{_escaped(target.trunk)}:{target.priority}:{target.weight}"
+    if target.strip_digits or target.add_prefix:
+        text += f":{target.strip_digits}:{target.add_prefix}"
+    return text
 
 
 def _described(spec: RouteSpec) -> str:
     parts = [spec.action if spec.action == Route.Action.BLOCK else _targets_text(spec)]
     parts += [] if spec.enabled else ["disabled"]
+    parts += [f"from {_time_text(spec.valid_from)}"] if spec.valid_from else []
+    parts += [f"until {_time_text(spec.valid_until)}"] if spec.valid_until else []
+    parts += [f"schedule {spec.schedule}"] if spec.schedule else []
     parts += [f"note {spec.note!r}"] if spec.note else []
     return ", ".join(parts)
 

@@ -44,7 +44,8 @@ class UploadForm(forms.Form):
     file = forms.FileField(
         label="CSV file",
         widget=UnfoldAdminFileFieldWidget,
-        help_text=f"Columns {', '.join(COLUMNS)}. Targets are trunk:priority:weight, parted by |.",
+        help_text=f"Columns {', '.join(COLUMNS)}. "
+        "Targets are trunk:priority:weight:strip:add, parted by |.",
     )
     partial = forms.BooleanField(
         label="Import the good lines though others are bad",

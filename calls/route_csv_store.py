@@ -29,6 +29,9 @@ from calls.route_csv import (
 BATCH = 1_000
 """Rows in one statement; SQLite takes 32,766 parameters, of which a row needs up to ten."""
 
+UPDATED = ("action", "enabled", "note", "valid_from", "valid_until", "schedule")
+"""Fields in which a route may change and still be the same."""
+
 Progress = Callable[[str, int], Tick]
 """Begins a stage, by its name and its number of lines or routes, and gives who is told of each."""
 
@@ -140,6 +143,9 @@ def _write(planned: Plan, progress: Progress) -> None:
             action=spec.action,
             enabled=spec.enabled,
             note=spec.note,
+            valid_from=spec.valid_from,
+            valid_until=spec.valid_until,
+            schedule=spec.schedule,
         )
 
     def targets(pairs: Iterable[tuple[int, RouteSpec]]) -> Iterator[RouteTarget]:
@@ -150,6 +156,8 @@ def _write(planned: Plan, progress: Progress) -> None:
                     trunk_id=trunks[target.trunk],
                     priority=target.priority,
                     weight=target.weight,
+                    strip_digits=target.strip_digits,
+                    add_prefix=target.add_prefix,
                 )
 
     number = len(diff.added) + len(diff.changed) + len(diff.removed)
@@ -165,7 +173,7 @@ def _write(planned: Plan, progress: Progress) -> None:
             [row(new) for _, new in changed],
             update_conflicts=True,
             unique_fields=["pk"],
-            update_fields=["action", "enabled", "note"],
+            update_fields=UPDATED,
         )
         moved = [(ids[new.key], new) for old, new in changed if old.targets != new.targets]
         _delete(RouteTarget.objects.filter(route_id__in=[route_id for route_id, _ in moved]))
@@ -185,21 +193,23 @@ def _delete(rows: "models.QuerySet") -> None:
 
 def _stored(routes: "models.QuerySet[Route]") -> Iterator[tuple[int, RouteSpec]]:
     """The routes with their primary keys, in the query's order."""
-    rows = routes.values_list("pk", "prefix", "account__code", "action", "enabled", "note")
+    rows = routes.values_list("pk", "prefix", "account__code", *UPDATED)
     for batch in _batches(rows.iterator(chunk_size=BATCH), BATCH):
         targets = _targets([row[0] for row in batch])
-        for route_id, prefix, account, action, enabled, note in batch:
+        for route_id, prefix, account, *updated in batch:
             found = tuple(sorted(targets.get(route_id, ())))
-            yield route_id, RouteSpec(prefix, account or "", action, enabled, note, found)
+            values = dict(zip(UPDATED, updated, strict=True))
+            yield route_id, RouteSpec(prefix, account or "", targets=found, **values)
 
 
 def _targets(route_ids: Collection[int]) -> dict[int, list[TargetSpec]]:
     found: dict[int, list[TargetSpec]] = {}
     rows = RouteTarget.objects.filter(route_id__in=route_ids).order_by()
-    for route_id, trunk, priority, weight in rows.values_list(
-        "route_id", "trunk__name", "priority", "weight"
+    for route_id, priority, trunk, weight, strip, add in rows.values_list(
+        "route_id", "priority", "trunk__name", "weight", "strip_digits", "add_prefix"
     ):
-        found.setdefault(route_id, []).append(TargetSpec(priority, trunk, weight))
+        target = TargetSpec(priority, trunk, weight, strip, add)
+        found.setdefault(route_id, []).append(target)
     return found
 
 

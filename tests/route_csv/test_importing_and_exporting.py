@@ -1,6 +1,7 @@
 """import_routes changes the routes as the file says, or not at all; export_routes writes them."""
 
 import io
+from datetime import UTC, datetime
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -50,6 +51,24 @@ def test_a_changed_route_stays_the_same_row(run, file, add_route):
     route.refresh_from_db()
     assert route.action == "block"
     assert not route.targets.exists()
+
+
+def test_every_field_of_a_route_is_imported(run, file):
+    header = "prefix,account,action,targets,valid_from,valid_until,schedule\n"
+    for _ in range(2):
+        line = "49,,route,a:1:100:2:00,2026-01-01,2027-01-01T06:00:00Z,mon-fri 08:00-18:00"
+        run("import_routes", file(line, header=header))
+        route = Route.objects.get()
+        assert (route.valid_from, route.valid_until, route.schedule) == (
+            datetime(2026, 1, 1, tzinfo=UTC),
+            datetime(2027, 1, 1, 6, tzinfo=UTC),
+            "mon-fri 08:00-18:00",
+        )
+        target = route.targets.get()
+        assert (target.strip_digits, target.add_prefix) == (2, "00")
+        # The second time, the same comes from a change instead of an addition.
+        route.targets.update(strip_digits=0, add_prefix="")
+        Route.objects.update(valid_from=None, valid_until=None, schedule="")
 
 
 def test_nothing_is_imported_when_a_line_is_bad(run, file, routes):
@@ -152,18 +171,21 @@ def test_an_import_that_was_agreed_to_is_refused_when_routes_changed_since(file,
 def test_what_is_exported_is_imported_without_a_change(run, tmp_path, add_route):
     add_route("", "a", "b")
     add_route("49", "b", account="demo", note="=cmd|' /C calc'!A0", enabled=False)
-    add_route("1900", action="block")
+    add_route("1900", action="block", valid_from=datetime(2026, 1, 1, tzinfo=UTC))
+    route = add_route("33", "a", schedule="mon-fri 08:00-18:00, sat 09:00-12:00")
+    route.targets.update(strip_digits=2, add_prefix="+")
     path = tmp_path / "out.csv"
-    assert run("export_routes", path)[1] == f"3 routes written to {path}.\n"
+    assert run("export_routes", path)[1] == f"4 routes written to {path}.\n"
     assert "'=cmd" in path.read_text()
     out, _, failure = run("import_routes", path, delete_missing=True)
-    assert (out, failure) == ("Imported: 0 added, 0 changed, 0 removed, 3 unchanged.\n", "")
+    assert (out, failure) == ("Imported: 0 added, 0 changed, 0 removed, 4 unchanged.\n", "")
 
 
 def test_routes_are_exported_to_standard_output(run, add_route):
     add_route("49", "a")
     assert run("export_routes")[0] == (
-        "prefix,account,action,enabled,note,targets\r\n49,,route,true,,a:1:100\r\n"
+        "prefix,account,action,enabled,note,targets,valid_from,valid_until,schedule\r\n"
+        "49,,route,true,,a:1:100,,,\r\n"
     )
 
 
@@ -179,6 +201,6 @@ def test_statements_grow_by_the_thousand_and_not_by_the_route(
     file, configured, django_assert_max_num_queries
 ):
     deck = read(file(*(f"{number},,route,true,,a|b" for number in range(3_000))).read_text())
-    with django_assert_max_num_queries(60):
+    with django_assert_max_num_queries(150):
         carry_out(deck)
     assert RouteTarget.objects.count() == 6_000

@@ -1,5 +1,7 @@
 """A file's lines become routes, or errors that name the line and say what is wrong with it."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from calls.route_csv import FileRefused, RouteSpec, TargetSpec, decode, parse
@@ -75,7 +77,9 @@ def test_a_good_line_is_a_route(line, expected):
         ("49,,route,true,,a:1:1001", "the weight 1001: "),
         ("49,,route,true,,a:first", "the priority 'first' is no whole number"),
         ("49,,route,true,,a:-1", "the priority '-1' is no whole number"),
-        ("49,,route,true,,a:1:2:3:4:5:6", "is more than trunk:priority:weight"),
+        ("49,,route,true,,a:1:2:3:4:5", "is more than trunk:priority:weight:strip:add"),
+        ("49,,route,true,,a:1:1:16", "the number of digits to strip 16: "),
+        ("49,,route,true,,a:1:1::x", "the prefix to add 'x': Only + 0-9 * # A-D can be dialled"),
         ("49,,route,true", "has 4 cells where the header has 6"),
         ("49,,route,true,,a,b", "has 7 cells where the header has 6"),
         ('49,,route,true,"no"te,a', "this is no line of CSV"),
@@ -88,6 +92,53 @@ def test_a_bad_line_is_reported_by_its_number_with_its_reason(line, reason):
     assert [error.line for error in deck.errors] == [3]
     assert reason in deck.errors[0].reason
     assert list(deck.routes) == [("1", "")]
+
+
+TIMES = "prefix,account,action,targets,valid_from,valid_until,schedule\n"
+
+
+@pytest.mark.parametrize(
+    ("cell", "time"),
+    [
+        ("", None),
+        ("2026-01-31T08:00:00Z", datetime(2026, 1, 31, 8, tzinfo=UTC)),
+        ("2026-01-31 08:00", datetime(2026, 1, 31, 8, tzinfo=UTC)),
+        ("2026-01-31", datetime(2026, 1, 31, tzinfo=UTC)),
+        ("2026-01-31T08:00:00.5+02:00", datetime(2026, 1, 31, 6, 0, 0, 500_000, tzinfo=UTC)),
+    ],
+)
+def test_times_are_utc_unless_they_say_otherwise(cell, time):
+    deck = read(f"49,,route,a,{cell},,\n50,,route,a,,{cell},\n", TIMES)
+    assert deck.errors == ()
+    assert deck.routes["49", ""].valid_from == deck.routes["50", ""].valid_until == time
+
+
+def test_a_schedule_is_read_as_in_the_admin():
+    deck = read('49,,route,a,,,"mon-fri 08:00-18:00, sat 09:00-12:00"\n', TIMES)
+    assert deck.routes["49", ""].schedule == "mon-fri 08:00-18:00, sat 09:00-12:00"
+
+
+@pytest.mark.parametrize(
+    ("cells", "reason"),
+    [
+        ("soon,,", "valid_from 'soon': must be a time such as 2026-01-31T08:00:00Z"),
+        (",2026-02-30,", "valid_until '2026-02-30': must be a time such as"),
+        ("0001-01-01T00:00:00+14:00,,", "valid_from '0001-01-01T00:00:00+14:00': must be a time"),
+        ("2026-02-01,2026-01-01,", "valid_until: This is not after the time from which"),
+        (",,someday", "schedule 'someday': "),
+    ],
+)
+def test_a_wrong_time_or_schedule_is_reported(cells, reason):
+    (error,) = read(f"49,,route,a,{cells}\n", TIMES).errors
+    assert reason in error.reason
+
+
+def test_targets_may_rewrite_the_number():
+    deck = read("49,,route,true,,a:1:100:2:00|b:2:::+\n")
+    assert deck.routes["49", ""].targets == (
+        TargetSpec(1, "a", 100, 2, "00"),
+        TargetSpec(2, "b", 100, 0, "+"),
+    )
 
 
 def test_every_fault_of_a_line_is_said():

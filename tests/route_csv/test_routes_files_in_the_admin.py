@@ -161,9 +161,9 @@ def test_all_routes_are_exported(admin_client, add_route):
         r'attachment; filename="routes-\d{4}-\d\d-\d\d\.csv"', answer["Content-Disposition"]
     )
     assert b"".join(answer.streaming_content).decode() == (
-        "\ufeffprefix,account,action,enabled,note,targets\r\n"
-        ",,route,true,,b:1:100\r\n"
-        "49,demo,route,true,'=1+1,a:1:100\r\n"
+        "\ufeffprefix,account,action,enabled,note,targets,valid_from,valid_until,schedule\r\n"
+        ",,route,true,,b:1:100,,,\r\n"
+        "49,demo,route,true,'=1+1,a:1:100,,,\r\n"
     )
 
 
@@ -174,7 +174,7 @@ def test_selected_routes_are_exported(admin_client, add_route):
         "/admin/calls/route/", {"action": "export_selected", "_selected_action": [chosen.pk]}
     )
     lines = b"".join(answer.streaming_content).decode().splitlines()
-    assert lines[1:] == ["49,,route,true,,a:1:100"]
+    assert lines[1:] == ["49,,route,true,,a:1:100,,,"]
 
 
 @pytest.mark.parametrize(

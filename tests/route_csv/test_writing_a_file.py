@@ -2,6 +2,7 @@
 
 import csv
 import io
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -17,7 +18,14 @@ NAMES = st.text(
     st.characters(exclude_categories=["Cs", "Cc", "Zs", "Zl", "Zp"]), min_size=1, max_size=64
 ).filter(lambda name: name == name.strip())
 TARGETS = st.lists(
-    st.builds(TargetSpec, st.integers(1, 999), NAMES, st.integers(1, 1000)),
+    st.builds(
+        TargetSpec,
+        st.integers(1, 999),
+        NAMES,
+        st.integers(1, 1000),
+        st.integers(0, 15),
+        st.from_regex(r"\A[+0-9*#A-D]{0,16}\Z"),
+    ),
     min_size=1,
     max_size=4,
     unique_by=lambda target: target.trunk,
@@ -31,6 +39,9 @@ ROUTES = st.lists(
         st.booleans(),
         NOTES,
         TARGETS,
+        st.none() | st.datetimes(max_value=datetime(2026, 1, 1), timezones=st.just(UTC)),
+        st.none() | st.datetimes(min_value=datetime(2026, 1, 2), timezones=st.just(UTC)),
+        st.sampled_from(["", "mon-fri 08:00-18:00, sat 09:00-12:00", "daily 22:00-06:00"]),
     ),
     max_size=5,
     unique_by=lambda spec: spec.key,
@@ -55,11 +66,16 @@ def test_no_cell_runs_as_a_formula(routes):
 
 def test_a_line_reads_as_people_write_it():
     spec = RouteSpec(
-        "49", "demo", note="=x", targets=(TargetSpec(1, "a", 70), TargetSpec(2, "b", 1))
+        "49",
+        "demo",
+        note="=x",
+        targets=(TargetSpec(1, "a", 70), TargetSpec(2, "b", 1, 2, "00")),
+        valid_from=datetime(2026, 1, 31, 8, tzinfo=UTC),
+        schedule="daily",
     )
     assert list(to_lines([spec])) == [
-        "prefix,account,action,enabled,note,targets\r\n",
-        "49,demo,route,true,'=x,a:1:70|b:2:1\r\n",
+        "prefix,account,action,enabled,note,targets,valid_from,valid_until,schedule\r\n",
+        "49,demo,route,true,'=x,a:1:70|b:2:1:2:00,2026-01-31T08:00:00Z,,daily\r\n",
     ]
 
 

@@ -18,10 +18,9 @@ SHOWN_CHANGES = 50
 
 class Command(BaseCommand):
     help = (
-        "Import routes from a CSV file with the columns "
-        f"{', '.join(COLUMNS)}; targets are written trunk:priority:weight|trunk2:…. A route that "
-        "is there already (same prefix and account) is changed. Nothing is imported unless all "
-        "lines are good."
+        f"Import routes from a CSV file with the columns {', '.join(COLUMNS)}; targets are written "
+        "trunk:priority:weight:strip:add|trunk2:…. A route that is there already (same prefix and "
+        "account) is changed. Nothing is imported unless all lines are good."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
