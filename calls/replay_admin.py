@@ -18,7 +18,7 @@ from unfold.decorators import action
 
 from calls import replay
 from calls.live import printable
-from calls.lookup import rows_of
+from calls.lookup import look_up_many
 from calls.routing import choose
 from cdr.models import Cdr
 
@@ -113,11 +113,11 @@ class _Evaluated(HttpResponse):
     def __init__(self):
         super().__init__()
         self._calls = past_calls(settings.REPLAY_CALLS)
-        self._rows = _rows(self._calls)
+        self._rows = look_up_many([call.question for call in self._calls])
 
     def report(self):
         """Compare with the configuration as it is now."""
-        before = _decisions(self._calls, _rows(self._calls))
+        before = _decisions(self._calls, look_up_many([call.question for call in self._calls]))
         return replay.compare(self._calls, before, _decisions(self._calls, self._rows))
 
 
@@ -130,15 +130,6 @@ def past_calls(number):
         replay.PastCall(pk, call_id, round(started.timestamp() * 1000), account, callee, caller)
         for pk, call_id, started, account, callee, caller in rows[:number]
     ]
-
-
-def _rows(calls):
-    """What the directory finds for each account and pair of numbers, asked once."""
-    rows = {}
-    for call in calls:
-        if call.question not in rows:
-            rows[call.question] = rows_of(call.facts)
-    return rows
 
 
 def _decisions(calls, rows):

@@ -266,7 +266,31 @@ def test_a_new_account_changes_no_past_call_so_it_is_not_asked(admin_client):
     assert "What would this change?" in admin_client.get("/admin/calls/trunk/add/").content.decode()
 
 
-def test_equal_calls_are_looked_up_once(admin_client, route, trunks, django_assert_max_num_queries):
-    store(record(f"pbx1:{n}", callee_received="4930") for n in range(100))
-    with django_assert_max_num_queries(60):
-        asked(admin_client, url(route), route_form((trunks[1], route.targets.get())))
+def test_calls_are_looked_up_together(admin_client, route, trunks, django_assert_max_num_queries):
+    store(record(f"pbx1:{n}", callee_received=f"4930{n}") for n in range(100))
+    with django_assert_max_num_queries(40):
+        found, _ = asked(admin_client, url(route), route_form((trunks[1], route.targets.get())))
+    assert found == [(Effect.MOVED, "a", "b", 100)]
+
+
+def test_a_schedule_is_looked_at_as_of_the_call(admin_client, trunks):
+    """The calls are of Thursday, 2025-10-09, 08:53:20 UTC and an hour later."""
+    route = Route.objects.create(prefix="49")
+    RouteTarget.objects.create(route=route, trunk=trunks[0])
+    store(
+        record(f"pbx1:{n}", callee_received="4930", started_ms=STARTED_MS + n * 3_600_000)
+        for n in range(2)
+    )
+    form = route_form((trunks[0], route.targets.get()), schedule="thu 09:00-18:00")
+    assert asked(admin_client, url(route), form) == (
+        [(Effect.REFUSED, "a", "no route (cause 1)", 1)],
+        1,
+    )
+
+
+def test_a_new_blocklist_entry(admin_client, calls):
+    form = {"side": "callee", "prefix": "4930", "enabled": "on", "_replay": ""}
+    assert asked(admin_client, "/admin/calls/block/add/", form) == (
+        [(Effect.REFUSED, "a", "blocked (cause 21)", 1)],
+        2,
+    )
