@@ -5,7 +5,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 
 from calls import config_version
-from calls.models import Account, Route, RouteTarget, Trunk
+from calls.models import Account, Block, Route, RouteTarget, Trunk
 from calls.replay import Effect
 from cdr.writer import store
 from tests.cdr.records import record
@@ -275,22 +275,18 @@ def test_calls_are_looked_up_together(admin_client, route, trunks, django_assert
 
 def test_a_schedule_is_looked_at_as_of_the_call(admin_client, trunks):
     """The calls are of Thursday, 2025-10-09, 08:53:20 UTC and an hour later."""
-    route = Route.objects.create(prefix="49")
+    route = Route.objects.create(prefix="49", schedule="thu 09:00-18:00")
     RouteTarget.objects.create(route=route, trunk=trunks[0])
     store(
         record(f"pbx1:{n}", callee_received="4930", started_ms=STARTED_MS + n * 3_600_000)
         for n in range(2)
     )
-    form = route_form((trunks[0], route.targets.get()), schedule="thu 09:00-18:00")
-    assert asked(admin_client, url(route), form) == (
-        [(Effect.REFUSED, "a", "no route (cause 1)", 1)],
+    assert asked(admin_client, url(trunks[0]), trunk_form(enabled=None)) == (
+        [(Effect.REFUSED, "a", "congestion (cause 34)", 1)],
         1,
     )
 
 
-def test_a_new_blocklist_entry(admin_client, calls):
-    form = {"side": "callee", "prefix": "4930", "enabled": "on", "_replay": ""}
-    assert asked(admin_client, "/admin/calls/block/add/", form) == (
-        [(Effect.REFUSED, "a", "blocked (cause 21)", 1)],
-        2,
-    )
+def test_a_blocklist_entry_is_looked_at_too(admin_client, calls, trunks):
+    Block.objects.create(side="callee", prefix="4930")
+    assert asked(admin_client, url(trunks[0]), trunk_form(enabled=None)) == ([], 3)
