@@ -11,11 +11,13 @@ from unfold.decorators import display
 from calls import config_version
 from calls.explanation_admin import ExplainMixin
 from calls.models import Account, Block, Route, RouteTarget, Trunk
+from calls.replay_admin import ReplayMixin
+from calls.route_csv_admin import RouteCsvMixin
 from calls.rows import CallerIdPolicy
 
 
-class ConfigurationAdmin(ModelAdmin):
-    """Tells the user when workers could not be told of a change."""
+class ConfigurationAdmin(ReplayMixin, ModelAdmin):
+    """Says what a change would do before it is made, and when workers could not be told of it."""
 
     list_fullwidth = True
     warn_unsaved_form = True
@@ -46,6 +48,8 @@ class AccountAdmin(ConfigurationAdmin):
     list_display = ("code", "name", "enabled", "max_call_s", "time_zone", "country_code")
     list_filter = ("enabled",)
     search_fields = ("code", "name")
+    # No call that there is a record of was an account's that did not exist.
+    replay_on_add = False
     fieldsets = (
         (
             None,
@@ -134,7 +138,7 @@ class RouteTargetInline(TabularInline):
 
 
 @admin.register(Route)
-class RouteAdmin(ExplainMixin, ConfigurationAdmin):
+class RouteAdmin(ExplainMixin, RouteCsvMixin, ConfigurationAdmin):
     list_display = ("shown_prefix", "whose", "shown_action", "trunks", "enabled", "holds", "note")
     list_filter = ("action", "enabled", ("account", AutocompleteSelectFilter))
     list_filter_submit = True
