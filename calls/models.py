@@ -4,6 +4,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
+from calls.limit_models import Limit
+from calls.limit_rules import Health
 from calls.validators import (
     validate_account_code,
     validate_added_prefix,
@@ -11,6 +13,8 @@ from calls.validators import (
     validate_dial_string,
     validate_prefix,
 )
+
+__all__ = ["Account", "Limit", "Route", "RouteTarget", "Trunk"]
 
 
 class Account(models.Model):
@@ -83,6 +87,34 @@ class Trunk(models.Model):
         default="",
         validators=[validate_caller_number],
         help_text="Sent in place of the caller's own number. Empty: the caller's is passed on.",
+    )
+
+    max_calls = models.PositiveIntegerField(
+        "most calls at the same time",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(100_000)],
+        help_text="A trunk that carries so many calls is skipped. Empty: no limit.",
+    )
+    max_cps = models.PositiveIntegerField(
+        "most calls a second",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(10_000)],
+        help_text="A trunk that has had so many calls in the last second is skipped. Empty: no "
+        "limit.",
+    )
+    health_override = models.CharField(
+        "health",
+        max_length=4,
+        default=Health.AUTO.value,
+        choices=[
+            (Health.AUTO.value, "by its attempts"),
+            (Health.UP.value, "always up"),
+            (Health.DOWN.value, "down by hand"),
+        ],
+        help_text="A trunk whose attempts keep failing is skipped until a trial call gets "
+        "through, unless it is always up.",
     )
 
     class Meta:
