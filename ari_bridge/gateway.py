@@ -5,7 +5,7 @@ Asterisk's answers need reading with care (measured on 22.10):
              endpoint": only a look at the channel tells. 500 is a bad endpoint as often as a fault.
   * add      422 for a few milliseconds after create, until the channel has entered Stasis.
   * dial     204 comes before the INVITE; a second dial before the 180 kills the channel.
-  * delete   404 means that the purpose is fulfilled.
+  * delete   404 means that the purpose is fulfilled; a bridge that is just going gives 409.
 """
 
 import asyncio
@@ -265,7 +265,10 @@ class AriGateway:
         return self._judge(command, answer, "hang up")
 
     async def _destroy_bridge(self, client: AriClient, command: DestroyBridge) -> Result:
-        answer = await client.repeatable("DELETE", f"/bridges/{_q(command.bridge_id)}")
+        path = f"/bridges/{_q(command.bridge_id)}"
+        answer = await client.repeatable("DELETE", path)
+        if answer.status == 409 and not await self._exists(client, path):
+            return CommandDone(self._clock_ms(), command, gone=True)
         return self._judge(command, answer, "destroy the bridge")
 
     async def _look_up(self, client: AriClient, command: LookUp) -> Result:

@@ -104,7 +104,7 @@ class Ringmaster:
         ] + ([b"ringmaster:cdrs"] if self.redis.xlen("ringmaster:cdrs") else [])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def _stack(
     _one_asterisk: Asterisk,
     redis_url: str,

@@ -125,7 +125,8 @@ class Asterisk:
     def stop(self) -> None:
         """End it at once, calls or not; a second call does nothing."""
         if self._child is not None:
-            self._child.stop()
+            # Asterisk 22.10.1 that has refused a create with 409 does not end by itself.
+            self._child.stop(grace_s=3)
             self._child = None
 
     def kill(self) -> None:
