@@ -208,11 +208,12 @@ def name_of(scope: str, target: str, metric: str, value: int, window: str) -> st
     """A limit's name in records and logs, such as ``account demo: 50 concurrent``."""
     shown = Scope.TRUNK if scope == Scope.CAPACITY else scope
     whose = f"{shown} {target}" if target else "all calls"
+    many = "" if value == 1 else "s"
     what = {
         Metric.CONCURRENT.value: "concurrent",
-        Metric.CPS.value: "calls a second",
-        Metric.MINUTES.value: f"minutes a {window}",
-        Metric.MAX_DURATION.value: "seconds at most",
+        Metric.CPS.value: f"call{many} a second",
+        Metric.MINUTES.value: f"minute{many} a {window}",
+        Metric.MAX_DURATION.value: f"second{many} at most",
     }[str(metric)]
     return f"{whose}: {value} {what}"
 
