@@ -12,7 +12,8 @@ slower than its lock changes nothing any more.
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import count
 from typing import overload
 from uuid import uuid4
 
@@ -77,13 +78,15 @@ class Engine:
         self._directory = directory
         self._clock_ms = clock_ms
         self._limits = limits
+        self._name = uuid4().hex
+        self._turns = count(1)
 
     async def attend(self, call: str) -> None:
         """Give the call one turn; returns at once when another worker has it.
 
         Raises redis.RedisError when Redis fails: the call is then as it was saved last.
         """
-        token = uuid4().hex
+        token = f"{self._name}.{next(self._turns)}"
         try:
             taken = await self._mailboxes.take(call, token)
             if taken is not None:
@@ -159,7 +162,7 @@ class _Turn:
             if events:
                 # The caller may just have left: decide that before dialling for nobody.
                 return self._hear(session, events)
-        for outcome in await asyncio.gather(*(self._carry_out(session, each) for each in todo)):
+        for outcome in await self._carry_out_all(session, todo):
             session = self._decide(session, outcome)
         return session
 
@@ -169,6 +172,14 @@ class _Turn:
             for trunk, works in trunk_health.settled(session, after):
                 self._limits.outcomes.note(trunk, works)
         return after
+
+    async def _carry_out_all(
+        self, session: Session, todo: tuple[Command, ...]
+    ) -> Iterable[Outcome]:
+        if len(todo) == 1:
+            # Most often there is one, and a task for it would cost a tenth of a turn.
+            return (await self._carry_out(session, todo[0]),)
+        return await asyncio.gather(*(self._carry_out(session, each) for each in todo))
 
     async def _carry_out(self, session: Session, command: Command) -> Outcome:
         if isinstance(command, FindRoute):

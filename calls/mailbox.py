@@ -20,9 +20,9 @@ call that is over goes to the stream of cdr/stream.py in the same script that en
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -73,6 +73,8 @@ class Mailboxes:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
+        # Tells a save from the one before it under the same lock.
+        self._saves = count(1)
         self._post = _script(redis, "post")
         self._take = _script(redis, "take")
         self._save = _script(redis, "save")
@@ -149,7 +151,7 @@ class Mailboxes:
             handled,
             LOCK_MS,
             wake,
-            uuid4().hex,
+            next(self._saves),
         ]
         kept, *rest = await self._save(keys=keys, args=args)
         if not kept:

@@ -5,6 +5,7 @@ so does the sweeper. Loop, sessions and pools are made after the fork, never bef
 """
 
 import asyncio
+import gc
 import logging
 import random
 import threading
@@ -77,6 +78,10 @@ class Runtime:
         self._limits = Limits(connect(settings.LIMITS_REDIS_URL), LimitBook())
         self._engine = Engine(self._mailboxes, self._gateway, self._directory, limits=self._limits)
         await asyncio.gather(self._directory.warm(), self._limits.warm())
+        # What has been imported stays for good; without this every full collection, about one
+        # every few seconds under load, walks over all of Django again.
+        gc.collect()
+        gc.freeze()
         self._sweeper = self._spawn(self._sweep())
         self._keeper = self._spawn(self._limits.run(self._mailboxes.live))
 

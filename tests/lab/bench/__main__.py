@@ -9,7 +9,7 @@ are reported, not judged: they depend on the machine.
 import argparse
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from tests.lab.bench import load
 from tests.lab.bench.product import Product
 from tests.lab.errors import LabError
 from tests.lab.processes import Child, temporary_folder
-from tests.lab.sip import Caller, Carrier
+from tests.lab.sip import Caller, Carrier, RunningCalls
 from tests.lab.waiting import wait_for
 
 console = Console()
@@ -54,7 +54,7 @@ def main() -> int:
                 ours = _measure(caller, pids, options, product.settle)
                 wrong = _wrong(product, _warm_up(options) + options.rate * options.seconds)
                 _report(bare, ours)
-                wrong += _parallel(caller, product, options.parallel, asterisk)
+                wrong += _parallel(caller, product, options.parallel)
     except LabError as error:
         console.print(f"[red]{error}[/red]")
         return 1
@@ -70,12 +70,15 @@ def _warm_up(options: argparse.Namespace) -> int:
 
 
 def _measure(
-    caller: Caller, pids: dict[str, int], options: argparse.Namespace, settled: object
+    caller: Caller,
+    pids: Mapping[str, int],
+    options: argparse.Namespace,
+    settled: Callable[[], None],
 ) -> load.Run:
     warm = _warm_up(options)
     caller.call(load.AT_ONCE, talk_ms=500, count=warm, rate=min(options.rate, 20))
-    settled()  # type: ignore[operator]
-    return load.run(caller, pids, rate=options.rate, seconds=options.seconds, settled=settled)  # type: ignore[arg-type]
+    settled()
+    return load.run(caller, pids, rate=options.rate, seconds=options.seconds, settled=settled)
 
 
 @contextmanager
@@ -144,7 +147,11 @@ def _memory(cost: load.Cost) -> str:
     return f"{cost.rss_before / 1e6:.1f} → {cost.rss_after / 1e6:.1f}"
 
 
-def _parallel(caller: Caller, product: Product, count: int, asterisk: Asterisk) -> list[str]:
+def _answered(running: RunningCalls) -> int:
+    return sum(call.final == 200 for call in running.seen())
+
+
+def _parallel(caller: Caller, product: Product, count: int) -> list[str]:
     """So many calls up at the same time to numbers that answer with tt-monkeys."""
     console.print(f"{count} parallel calls to tt-monkeys …")
     before = product.cdrs().get("answered", 0)
@@ -153,9 +160,9 @@ def _parallel(caller: Caller, product: Product, count: int, asterisk: Asterisk) 
     running = caller.start(numbers, talk_ms=count * 40 + 4000, rate=25)
     try:
         wait_for(
-            lambda: sum(call.final == 200 for call in running.seen()) == count,
+            lambda: _answered(running) == count,
             timeout_s=60,
-            failure=lambda: f"{running.seen().count(200)} of {count} calls were answered.",
+            failure=lambda: f"{_answered(running)} of {count} calls were answered.",
         )
         at_once = product.live()
         calls = running.wait()
