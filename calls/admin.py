@@ -1,41 +1,15 @@
 """Accounts, trunks and routes in the admin."""
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.forms.models import BaseInlineFormSet
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import display
 
-from calls import config_version
+from calls.configuration_admin import ConfigurationAdmin
+from calls.limit_admin import TrunkUse
 from calls.models import Account, Route, RouteTarget, Trunk
-
-
-class ConfigurationAdmin(ModelAdmin):
-    """Tells the user when workers could not be told of a change."""
-
-    list_fullwidth = True
-    warn_unsaved_form = True
-
-    def changeform_view(self, request, *args, **kwargs):
-        with config_version.collect_failures() as failures:
-            response = super().changeform_view(request, *args, **kwargs)
-        return self._with_warnings(request, response, failures)
-
-    def delete_view(self, request, *args, **kwargs):
-        with config_version.collect_failures() as failures:
-            response = super().delete_view(request, *args, **kwargs)
-        return self._with_warnings(request, response, failures)
-
-    def changelist_view(self, request, *args, **kwargs):
-        with config_version.collect_failures() as failures:
-            response = super().changelist_view(request, *args, **kwargs)
-        return self._with_warnings(request, response, failures)
-
-    def _with_warnings(self, request, response, failures):
-        for sentence in failures:
-            self.message_user(request, sentence, messages.WARNING)
-        return response
 
 
 @admin.register(Account)
@@ -47,12 +21,14 @@ class AccountAdmin(ConfigurationAdmin):
 
 
 @admin.register(Trunk)
-class TrunkAdmin(ConfigurationAdmin):
-    list_display = ("name", "dial_string", "enabled", "ring_timeout_s", "rewriting")
+class TrunkAdmin(TrunkUse, ConfigurationAdmin):
+    list_display = ("name", "dial_string", "enabled", "health", "calls_up", "rewriting")
     list_filter = ("enabled",)
     search_fields = ("name", "dial_string")
     fieldsets = (
         (None, {"fields": ("name", "dial_string", "enabled", "ring_timeout_s")}),
+        ("What it carries", {"fields": ("max_calls", "max_cps", "calls_up")}),
+        ("Whether it works", {"fields": ("health_override", "health")}),
         ("Numbers sent to this trunk", {"fields": ("strip_digits", "add_prefix", "caller_id")}),
     )
 
