@@ -15,7 +15,7 @@ from django.db.models import Q
 
 from calls.errors import RoutingUnavailable
 from calls.limit_rules import Book, Health, LimitRow, Metric, Scope, bind
-from calls.models import Limit, Trunk
+from calls.models import Account, Limit, Trunk
 
 NO_VERSION = -1
 """Older than any version of the configuration."""
@@ -99,8 +99,12 @@ def _limits() -> Iterator[LimitRow]:
 
 
 def time_zones(codes: Iterable[str]) -> dict[str, str]:
-    """Where the days of these accounts begin."""
-    return dict.fromkeys(codes, "UTC")
+    """Where the days of these accounts begin: in their time zone, where accounts have one."""
+    known = {field.name for field in Account._meta.get_fields()}
+    if "time_zone" not in known:
+        return {}
+    found = Account.objects.filter(code__in=list(codes)).values_list("code", "time_zone")
+    return dict(found)
 
 
 def _capacities() -> Iterator[LimitRow]:

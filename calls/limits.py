@@ -201,7 +201,8 @@ class Limits:
         """Flush, renew what is up, and tell what could not be told, for ever."""
         loop = asyncio.get_running_loop()
         renew_s = self._lease_ms / 3000
-        renew_at = loop.time() + renew_s
+        # At once: leases may have lapsed while nobody was there.
+        renew_at = loop.time()
         while True:
             await asyncio.sleep(min(FLUSH_S, renew_s) * random.uniform(0.8, 1.2))  # noqa: S311
             try:

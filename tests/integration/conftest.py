@@ -105,9 +105,22 @@ class Ringmaster:
     def leftovers(self) -> list[bytes]:
         """Keys in Redis that belong to calls that are over, tombstones apart."""
         keys = [key for key in self.redis.scan_iter() if not key.startswith(STAYS)]
-        return [key for key in keys if not self._is_tombstone(key)] + (
-            [b"ringmaster:cdrs"] if self.redis.xlen("ringmaster:cdrs") else []
-        )
+        waiting = [b"ringmaster:cdrs"] if self.redis.xlen("ringmaster:cdrs") else []
+        return [key for key in keys if not self._is_tombstone(key)] + waiting
+
+    def _is_tombstone(self, key: bytes) -> bool:
+        """Whether this only remembers a call that is over, or one that a limit refused."""
+        if self.redis.type(key) != b"hash":
+            return False
+        fields = set(self.redis.hkeys(key))
+        refused = key.startswith(b"ringmaster:limit:call:") and fields == {b"attempt", b"reply"}
+        return refused or fields == {b"over"}
+
+    def forget_counts(self) -> None:
+        """Begin with limits of which nothing is used, and trunks of which nothing is known."""
+        for key in self.redis.scan_iter():
+            if key.startswith(COUNTS):
+                self.redis.delete(key)
 
 
 @pytest.fixture(scope="package")

@@ -1,4 +1,4 @@
-"""Limits and sick trunks on a real Asterisk: what callers hear, the CDRs, and counts that are true."""
+"""Limits and sick trunks on a real Asterisk: what callers hear, the CDRs, and true counts."""
 
 import pytest
 
@@ -175,7 +175,7 @@ def test_counts_are_true_again_after_the_worker_was_killed(
     routed: Ringmaster, caller: Caller, carrier: Carrier
 ) -> None:
     limit(value=50)
-    running = caller.start("49200", talk_ms=4000, count=20, rate=20)
+    running = caller.start("49200", talk_ms=6000, count=20, rate=20)
     running.wait_until_answered(20)
     routed.stack.kill("calls")
     assert routed.redis.zcard(OF_DEMO) == 20
