@@ -52,16 +52,16 @@ def decode(message: dict[str, Any]) -> ChannelEvent | None:
         case "StasisStart":
             return _entered(message)
         case "ChannelHangupRequest":
-            cause = message.get("cause")
+            cause = _whole(message.get("cause"))
             return HangupRequested(
-                message["channel"]["id"], at_ms(message), cause, bool(message.get("soft"))
+                _id(message["channel"]), at_ms(message), cause, bool(message.get("soft"))
             )
         case "StasisEnd":
-            return ChannelLeft(message["channel"]["id"], at_ms(message))
+            return ChannelLeft(_id(message["channel"]), at_ms(message))
         case "ChannelDestroyed":
-            sip_code = message.get("tech_cause") or None
+            cause, sip_code = _whole(message.get("cause")), _whole(message.get("tech_cause"))
             return ChannelDestroyed(
-                message["channel"]["id"], at_ms(message), message.get("cause") or None, sip_code
+                _id(message["channel"]), at_ms(message), cause or None, sip_code or None
             )
     return None
 
@@ -91,7 +91,7 @@ def _seconds(text: str) -> int:
 
 
 def _dial(message: dict[str, Any]) -> ChannelEvent | None:
-    channel = message["peer"]["id"]
+    channel = _id(message["peer"])
     match message["dialstatus"]:
         case "":
             return ChannelDialled(channel, at_ms(message))
@@ -105,20 +105,22 @@ def _dial(message: dict[str, Any]) -> ChannelEvent | None:
 def _state_change(message: dict[str, Any]) -> ChannelEvent | None:
     channel = message["channel"]
     # Ringing comes as a Dial event too; A's own state before Up means nothing to us.
-    return ChannelAnswered(channel["id"], at_ms(message)) if channel["state"] == "Up" else None
+    return ChannelAnswered(_id(channel), at_ms(message)) if channel["state"] == "Up" else None
 
 
 def _entered(message: dict[str, Any]) -> ChannelEvent | None:
     channel = message["channel"]
-    if ids.is_created_by_us(channel["id"]):
+    if ids.is_created_by_us(_id(channel)):
         return None
     return _from_channel(channel, at_ms(message), recovered=False)
 
 
 def _from_channel(channel: dict[str, Any], started_ms: int, *, recovered: bool) -> CallEntered:
     caller = channel.get("caller") or {}
+    if not isinstance(caller, dict):
+        raise TypeError("the caller is no object")
     return CallEntered(
-        channel_id=channel["id"],
+        channel_id=_id(channel),
         at_ms=started_ms,
         channel_name=_text(channel["name"]),
         dialled=_text(channel["dialplan"]["exten"]),
@@ -128,6 +130,19 @@ def _from_channel(channel: dict[str, Any], started_ms: int, *, recovered: bool) 
         up=channel["state"] == "Up",
         recovered=recovered,
     )
+
+
+def _id(channel: dict[str, Any]) -> str:
+    value = channel["id"]
+    if not isinstance(value, str) or not value:
+        raise TypeError("a channel's id is no text")
+    return value
+
+
+def _whole(value: Any) -> int | None:
+    if value is not None and not isinstance(value, int):
+        raise TypeError("a cause is no whole number")
+    return value
 
 
 def _text(value: Any) -> str:

@@ -152,9 +152,7 @@ class Listener:
         try:
             return await self._read(socket)
         finally:
-            for task in side:
-                task.cancel()
-            await asyncio.gather(*side, return_exceptions=True)
+            await _end(side)
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> bool:
         async for frame in socket:
@@ -181,7 +179,7 @@ class Listener:
                 self._echo_heard = message.get("userevent", {}).get("token", self._echo_heard)
                 return False
             event = decode(message)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             self._say.error(
                 "Node %s sent an event that is not as ARI describes it, it is left out: %.300r",
                 self._node.name,
@@ -215,5 +213,22 @@ class Listener:
 
     async def _reconcile(self, ari: AriClient) -> None:
         while True:
-            await self._reconciler.run(self._node.name, ari)
+            try:
+                await self._reconciler.run(self._node.name, ari)
+            except Exception:
+                # A fault that nobody foresaw must not end all comparisons to come in silence.
+                logger.exception("Node %s could not be compared.", self._node.name)
             await asyncio.sleep(RECONCILE_S)
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel the tasks until they have ended.
+
+    Once may not do: asyncio.wait_for of Python 3.11, with which redis-py sends, loses a
+    cancellation that comes when the sending is just done.
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=0.1)

@@ -4,8 +4,12 @@ Events are lost while nobody listens; none are queued or sent again. So after ev
 now and then, the node's listing is compared with the sessions:
 
   * a call of ours whose channels are not as remembered is doubted: it looks for itself
-  * a caller in our Stasis application without a call begins one, late
+  * a caller in our Stasis application without a call begins one, late; one who is already talking
+    to nobody is hung up, as their call has been and its end was missed
   * a B leg or a bridge named as we name them, whose call is no more, is ended
+  * a call with both its legs, of which Redis knows nothing, is left alone and told: Redis has lost
+    its data, and that is no reason to cut people off. Their hard limit stands in Asterisk. When one
+    side is gone the other is ended
 
 The sessions are read before the listing. What a session says exists, and a later listing lacks, is
 gone; no clock is compared. A failed or partial listing changes nothing.
@@ -44,6 +48,8 @@ class Findings:
     """Ids of calls whose channels are not as remembered."""
     entered: tuple[CallEntered, ...]
     """Callers without a call."""
+    forgotten: tuple[str, ...]
+    """Ids of calls that are up and of which Redis knows nothing: it has lost what it had."""
     stray_channels: tuple[str, ...]
     stray_bridges: tuple[str, ...]
 
@@ -76,25 +82,48 @@ def compare(
     """What is wrong. ``before``: sessions read before the listing; ``live``, ``over``: call ids
     that live or have a tombstone, read after it."""
     states = {channel["id"]: channel["state"] for channel in channels}
-
-    def call_of(created_id: str) -> str:
-        return ids.call_id(node, ids.a_channel_of(created_id))
-
-    strays = [channel for channel in states if _is_ours(channel) and call_of(channel) not in live]
     callers = [channel for channel in channels if _waits_in(channel, app)]
+
+    def is_known(created_id: str) -> bool:
+        return _call_of(node, created_id) in live
+
+    def is_forgotten(created_id: str) -> bool:
+        """Whether it belongs to a call with its caller there, and no word of it in Redis."""
+        call = _call_of(node, created_id)
+        return call not in live and call not in over and ids.a_channel_of(created_id) in states
+
+    def is_stray(created_id: str) -> bool:
+        return _is_ours(created_id) and not is_known(created_id) and not is_forgotten(created_id)
+
+    with_b = {ids.a_channel_of(channel) for channel in states if _is_ours(channel)}
+    alone = [
+        each
+        for each in callers
+        if is_forgotten(each["id"])
+        and each["id"] not in with_b
+        and _created_ms(each) < now_ms - ENTERED_AGO_MS
+    ]
     return Findings(
         doubted=tuple(each.call_id for each in before if is_doubtful(each, states)),
         entered=tuple(
-            entered_of(dict(channel), _created_ms(channel))
-            for channel in callers
-            if call_of(channel["id"]) not in live | over
-            and _created_ms(channel) < now_ms - ENTERED_AGO_MS
+            entered_of(dict(each), _created_ms(each)) for each in alone if each["state"] != "Up"
         ),
-        stray_channels=(*strays, *(each["id"] for each in callers if call_of(each["id"]) in over)),
-        stray_bridges=tuple(
-            bridge for bridge in bridge_ids if _is_ours(bridge) and call_of(bridge) not in live
+        forgotten=tuple(
+            _call_of(node, each["id"])
+            for each in callers
+            if is_forgotten(each["id"]) and each["id"] in with_b
         ),
+        stray_channels=(
+            *(channel for channel in states if is_stray(channel)),
+            *(each["id"] for each in callers if _call_of(node, each["id"]) in over),
+            *(each["id"] for each in alone if each["state"] == "Up"),
+        ),
+        stray_bridges=tuple(bridge for bridge in bridge_ids if is_stray(bridge)),
     )
+
+
+def _call_of(node: str, created_id: str) -> str:
+    return ids.call_id(node, ids.a_channel_of(created_id))
 
 
 def _is_ours(created_id: str) -> bool:
@@ -132,7 +161,15 @@ class Reconciler:
         except (Unreachable, redis.RedisError, ValueError, KeyError) as error:
             logger.warning("Node %s could not be compared, nothing is changed: %s", node, error)
             return
-        if found != Findings((), (), (), ()):
+        if found != Findings((), (), (), (), ()):
+            if found.forgotten:
+                logger.error(
+                    "Node %s: %d calls are up of which Redis (REDIS_URL) knows nothing, it has "
+                    "lost its data. They go on, and leave no CDR: %s",
+                    node,
+                    len(found.forgotten),
+                    ", ".join(found.forgotten[:20]),
+                )
             logger.warning(
                 "Node %s: %d calls are not as remembered, %d callers had no call, "
                 "%d channels and %d bridges were left over.",
@@ -149,8 +186,8 @@ class Reconciler:
         channels = await self._list(ari, "/channels")
         bridges = [bridge["id"] for bridge in await self._list(ari, "/bridges")]
         live = set(await self._mailboxes.live(node))
-        callers = [ids.call_id(node, each["id"]) for each in channels if _waits_in(each, self._app)]
-        over = await self._mailboxes.are_over([call for call in callers if call not in live])
+        seen = {_call_of(node, each["id"]) for each in channels}
+        over = await self._mailboxes.are_over(sorted(seen - live))
         return compare(node, self._app, before, channels, bridges, live, over, wall_clock_ms())
 
     async def _sessions(self, node: str) -> list[Session]:

@@ -132,7 +132,8 @@ class Runtime:
 
     async def _sweep(self) -> None:
         """Attend to every call that is due: a nudge was lost, a worker died, or time is up."""
-        while True:
+        # Being cancelled is not enough to end it: see _end in ari_bridge/listener.py.
+        while not self._stopping:
             await asyncio.sleep(SWEEP_S * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
             try:
                 due = await self._mailboxes.due(wall_clock_ms() + LOOK_AHEAD_MS)

@@ -87,6 +87,11 @@ class Ear:
             if event["type"] == kind and fields.items() <= event.items():
                 return event
 
+    async def until_all(self, channel: str, *kinds: str) -> None:
+        """Until all these kinds (see `kinds`) were heard of the channel, in any order."""
+        while not set(kinds) <= set(self.kinds(channel)):
+            await self.next()
+
     def kinds(self, channel: str) -> list[str]:
         """What was heard of a channel, a Dial with its status."""
         return [

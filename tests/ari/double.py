@@ -420,6 +420,8 @@ class AriDouble:
         channel = self._channel(request)
         if channel is None:
             return _no_channel()
+        if channel.state == "Down":
+            return _error(412, "Channel in invalid state")
         if channel.state != "Up":
             self._state(channel, "Up")
         return web.Response(status=204)

@@ -117,6 +117,12 @@ async def test_answering_what_is_up_is_harmless(ari, ear):
     assert await ari.status("POST", f"/channels/{ari.b}/answer") == 204
 
 
+async def test_what_was_never_dialled_cannot_be_answered(ari, ear):
+    await entered(ari, ear, ari.b)
+
+    assert await ari.status("POST", f"/channels/{ari.b}/answer") == 412
+
+
 async def test_the_second_half_of_a_local_channel_is_named_after_the_first_and_goes_with_it(
     ari, ear
 ):
@@ -214,16 +220,14 @@ async def test_a_limit_can_be_moved_later(ari, ear):
 async def test_the_events_of_a_call_and_the_fields_that_are_read_of_them(ari, ear):
     await both_legs(ari, ear)
     assert await ari.status("POST", f"/channels/{ari.b}/dial", caller=ari.a, timeout="30") == 204
-    await ear.until("Dial", dialstatus="")
-    await ear.until("Dial", dialstatus="ANSWER")
-    if "ChannelStateChange" not in ear.kinds(ari.b):
-        await ear.until("ChannelStateChange")
+    await ear.until_all(ari.b, "Dial", "Dial ANSWER", "ChannelStateChange")
     assert await ari.status("DELETE", f"/channels/{ari.b}", reason_code="17") == 204
     await ear.until("ChannelDestroyed")
 
     kinds = ear.kinds(ari.b)
-    assert kinds[:2] == ["StasisStart", "Dial"]
-    assert set(kinds[2:4]) == {"ChannelStateChange", "Dial ANSWER"}
+    assert kinds[0] == "StasisStart"
+    # These swap places from run to run, as they have several publishers in Asterisk.
+    assert sorted(kinds[1:4]) == ["ChannelStateChange", "Dial", "Dial ANSWER"]
     assert set(kinds[4:]) == {"ChannelHangupRequest", "StasisEnd", "ChannelDestroyed"}
     by_kind = {event["type"]: event for event in ear.heard}
     assert by_kind["StasisStart"]["args"] == []

@@ -83,6 +83,14 @@ class Ringmaster:
         with Stack(self._folder, self._environment, only=["bridge"]) as second:
             yield second
 
+    def wait_for_log(self, name: str, text: str) -> None:
+        """Wait until a process has logged this."""
+        wait_for(
+            lambda: text in self.stack.log(name),
+            timeout_s=10,
+            failure=lambda: f"{name} did not log {text!r}:\n{self.stack.log(name)[-2000:]}",
+        )
+
     def wait_until_ended(self, name: str) -> None:
         """Wait until a process has ended by itself."""
         wait_for(

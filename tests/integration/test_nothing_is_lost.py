@@ -111,3 +111,19 @@ def test_a_channel_that_enters_stasis_again_in_its_call_starts_no_second_one(
     assert status == 204
     assert_one_cdr_each(routed, 1)
     assert carrier.seen("49200").count("INVITE") == 1
+
+
+def test_a_redis_that_lost_its_data_cuts_nobody_off(
+    routed: Ringmaster, caller: Caller, carrier: Carrier
+) -> None:
+    running = caller.start("49200", talk_ms=4000)
+    running.wait_until_answered(1)
+
+    routed.redis.flushall()
+    routed.stack.restart("bridge")
+    routed.wait_for_log("bridge", "of which Redis (REDIS_URL) knows nothing")
+
+    assert running.wait().seen[0].ended_by == "caller"
+    routed.stack.restart("bridge")
+    carrier.wait_for("49200", "BYE-RECEIVED")
+    routed.assert_nothing_left()
