@@ -1,7 +1,8 @@
 """The limits as the workers have them: read whole, as they are few, and remembered.
 
-They are read again when somebody has changed the configuration (calls/config_version.py). When
-the database does not answer, what is remembered still holds.
+They are read again when somebody has changed the configuration (calls/config_version.py), and
+every minute, as the word of a change may be lost. When the database does not answer, what is
+remembered still holds.
 """
 
 import asyncio
@@ -21,7 +22,9 @@ NO_VERSION = -1
 """Older than any version of the configuration."""
 READ_S = 1.5
 """A slower answer is given up while there is still time to go by what is remembered."""
-AGAIN_S = 1.0
+REMEMBERED_S = 60.0
+"""How long the limits are believed without asking again."""
+AGAIN_S = 2.0
 """How long what is remembered serves after the database failed, before it is asked again."""
 
 logger = logging.getLogger(__name__)
@@ -34,12 +37,22 @@ class LimitBook:
         self._book: Book | None = None
         self._version = NO_VERSION
         self._again_at = 0.0
+        self._old_at = 0.0
         self._reading: tuple[int, asyncio.Task[Book]] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="limits")
 
     def known(self, config_version: int) -> Book | None:
         """The book, if it is of this version of the configuration."""
         return self._book if self._version == config_version else None
+
+    async def refresh(self) -> None:
+        """Read the limits again if they were read too long ago; no call waits for it."""
+        if asyncio.get_running_loop().time() < self._old_at:
+            return
+        try:
+            await self.read(self._version)
+        except RoutingUnavailable as error:
+            logger.error("Calls are refused until the database answers: %s.", error)
 
     @property
     def up_by_hand(self) -> frozenset[str]:
@@ -64,6 +77,8 @@ class LimitBook:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _read(self, config_version: int) -> Book:
+        now = asyncio.get_running_loop().time()
+        self._old_at = now + REMEMBERED_S
         query = sync_to_async(read_book, thread_sensitive=False, executor=self._thread)
         try:
             async with asyncio.timeout(READ_S):
@@ -99,12 +114,9 @@ def _limits() -> Iterator[LimitRow]:
 
 
 def time_zones(codes: Iterable[str]) -> dict[str, str]:
-    """Where the days of these accounts begin: in their time zone, where accounts have one."""
-    known = {field.name for field in Account._meta.get_fields()}
-    if "time_zone" not in known:
-        return {}
-    found = Account.objects.filter(code__in=list(codes)).values_list("code", "time_zone")
-    return dict(found)
+    """Where the days of these accounts begin."""
+    accounts = Account.objects.filter(code__in=list(codes))
+    return {account.code: getattr(account, "time_zone", "UTC") for account in accounts}
 
 
 def _capacities() -> Iterator[LimitRow]:

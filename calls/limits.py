@@ -45,8 +45,8 @@ from redis.asyncio import Redis
 from redis.commands.core import AsyncScript
 
 from calls import trunk_health
-from calls.errors import LockLost, RoutingUnavailable
-from calls.limit_book import NO_VERSION, LimitBook
+from calls.errors import LockLost
+from calls.limit_book import LimitBook
 from calls.limit_rules import Denial, Grant, Guarded, Metric, Rule, Skip, Window, guard
 from calls.routing import Plan, Target
 from calls.session import Session
@@ -125,10 +125,7 @@ class Limits:
 
     async def warm(self) -> None:
         """Open the book, so that the first call does not wait for it."""
-        try:
-            await self._book.read(NO_VERSION)
-        except RoutingUnavailable as error:
-            logger.error("Calls are refused until the database answers: %s.", error)
+        await self._book.refresh()
 
     async def reserve(self, session: Session, attempt: int) -> Grant | Denial:
         """Take the call's places for this attempt. Raises LockLost when the call is over."""
@@ -205,6 +202,7 @@ class Limits:
         renew_at = loop.time()
         while True:
             await asyncio.sleep(min(FLUSH_S, renew_s) * random.uniform(0.8, 1.2))  # noqa: S311
+            await self._book.refresh()
             try:
                 await self.flush()
                 await self._tell_late()
@@ -214,6 +212,9 @@ class Limits:
             except redis.RedisError as error:
                 logger.warning("Redis (LIMITS_REDIS_URL) does not answer: %s", error)
                 await asyncio.sleep(FLUSH_S)
+            except Exception:
+                # A fault of ours must not let every lease lapse while its call is up.
+                logger.exception("Limits could not be kept; it is tried again.")
 
     async def close(self) -> None:
         """Bring what is left and give up connections."""

@@ -19,6 +19,9 @@ class OpenBook(LimitBook):
         self._book = book or Book()
         self._version = 0
 
+    async def refresh(self) -> None:
+        """What a test has put into it stays."""
+
 
 @pytest.fixture
 async def make_limits(

@@ -156,6 +156,20 @@ async def test_a_book_is_read_once_for_all_calls_of_a_version(monkeypatch):
     await book.close()
 
 
+async def test_limits_are_read_again_after_a_while_though_nobody_told_of_a_change(monkeypatch):
+    monkeypatch.setattr(limit_book, "read_book", limit_book.Book)
+    book = LimitBook()
+    first = await book.read(7)
+    await book.refresh()
+    assert book.known(7) is first
+
+    monkeypatch.setattr(book, "_old_at", 0)
+    await book.refresh()
+
+    assert book.known(7) is not first
+    await book.close()
+
+
 async def test_without_a_database_the_limits_that_are_remembered_hold(monkeypatch, caplog):
     def away():
         raise DatabaseError("connection refused\nand more")
