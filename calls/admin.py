@@ -28,7 +28,7 @@ class TrunkAdmin(TrunkUse, ConfigurationAdmin):
     fieldsets = (
         (None, {"fields": ("name", "dial_string", "enabled", "ring_timeout_s")}),
         ("What it carries", {"fields": ("max_calls", "max_cps", "calls_up")}),
-        ("Whether it works", {"fields": ("health_override", "health")}),
+        ("Whether it works", {"fields": ("health_override", "attempts_say")}),
         ("Numbers sent to this trunk", {"fields": ("strip_digits", "add_prefix", "caller_id")}),
     )
 

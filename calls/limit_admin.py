@@ -69,11 +69,11 @@ class LimitAdmin(Counted, ConfigurationAdmin):
     search_fields = ("target",)
     search_help_text = "An account's code, a trunk's name or a prefix."
     fieldsets = (
-        (None, {"fields": (("scope", "target"), ("metric", "value", "window"))}),
+        (None, {"fields": (("scope", "target"), ("metric", "value"), "window")}),
         ("What it does", {"fields": (("mode", "warn_percent"), "enabled")}),
-        ("What is used", {"fields": ("present", "refused", "would_have")}),
+        ("What is used", {"fields": ("used", "refused", "would_have")}),
     )
-    readonly_fields = ("present", "refused", "would_have")
+    readonly_fields = ("used", "refused", "would_have")
     actions = ("set_totals_back",)
 
     def count(self, rows):
@@ -87,19 +87,25 @@ class LimitAdmin(Counted, ConfigurationAdmin):
 
     @display(
         description="used now",
-        label={"some": "success", "much": "warning", "all": "danger", UNKNOWN: "info"},
+        label={"some": "success", "much": "warning", "all": "danger"},
     )
     def present(self, limit):
         found = getattr(limit, "usage", None)
-        if limit.metric == Metric.MAX_DURATION:
-            return "some", "not counted"
-        if found is None:
-            return UNKNOWN, UNKNOWN
+        if found is None or limit.metric == Metric.MAX_DURATION:
+            return "", self.used(limit)
         percent = found.percent_of(limit.rule)
-        shown = f"{found.used:,.1f}" if limit.metric == Metric.MINUTES else f"{found.used:,.0f}"
         warns = limit.warn_percent and percent >= limit.warn_percent
-        level = "all" if percent >= 100 else "much" if warns else "some"
-        return level, f"{shown} of {limit.value:,} ({percent:.0f} %)"
+        return "all" if percent >= 100 else "much" if warns else "some", self.used(limit)
+
+    @display(description="used now")
+    def used(self, limit):
+        found = getattr(limit, "usage", None)
+        if limit.metric == Metric.MAX_DURATION:
+            return "not counted"
+        if found is None:
+            return UNKNOWN
+        shown = f"{found.used:,.1f}" if limit.metric == Metric.MINUTES else f"{found.used:,.0f}"
+        return f"{shown} of {limit.value:,} ({found.percent_of(limit.rule):.0f} %)"
 
     @display(
         description="mode",
@@ -133,7 +139,7 @@ class LimitAdmin(Counted, ConfigurationAdmin):
 class TrunkUse(Counted):
     """What a trunk carries, and whether it works."""
 
-    readonly_fields = ("calls_up", "health")
+    readonly_fields = ("calls_up", "attempts_say")
 
     def count(self, rows):
         capacities = [trunk for trunk in rows if trunk.max_calls]
@@ -146,15 +152,12 @@ class TrunkUse(Counted):
         for trunk, state in zip(rows, trunk_states(row.name for row in rows).values(), strict=True):
             trunk.state = state
 
-    @display(description="calls up", label={"room": "success", "full": "danger", UNKNOWN: "info"})
+    @display(description="calls up")
     def calls_up(self, trunk):
         if not trunk.max_calls:
-            return "room", "not counted: no limit"
+            return "not counted: no limit"
         found = getattr(trunk, "usage", None)
-        if found is None:
-            return UNKNOWN, UNKNOWN
-        level = "full" if found.used >= trunk.max_calls else "room"
-        return level, f"{found.used:,.0f} of {trunk.max_calls:,}"
+        return UNKNOWN if found is None else f"{found.used:,.0f} of {trunk.max_calls:,}"
 
     @display(
         description="health",
@@ -162,19 +165,23 @@ class TrunkUse(Counted):
             Health.UP.value: "success",
             Health.DEGRADED.value: "warning",
             Health.DOWN.value: "danger",
-            UNKNOWN: "info",
         },
     )
     def health(self, trunk):
         if trunk.health_override != Health.AUTO:
             return trunk.health_override, trunk.get_health_override_display()
         state = getattr(trunk, "state", None)
+        return (state.health.value, state.health.value) if state else ("", UNKNOWN)
+
+    @display(description="its attempts say")
+    def attempts_say(self, trunk):
+        state = getattr(trunk, "state", None)
         if state is None:
-            return UNKNOWN, UNKNOWN
+            return UNKNOWN
         if state.health is Health.UP:
-            return Health.UP.value, "up"
+            return "up"
         since = datetime.fromtimestamp(state.since_ms / 1000, UTC)
-        return state.health.value, (
+        return (
             f"{state.health} since {since:%Y-%m-%d %H:%M} UTC: "
             f"{state.failed} of {state.attempts} attempts failed"
         )

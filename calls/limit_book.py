@@ -79,7 +79,7 @@ class LimitBook:
     async def _read(self, config_version: int) -> Book:
         now = asyncio.get_running_loop().time()
         self._old_at = now + REMEMBERED_S
-        query = sync_to_async(read_book, thread_sensitive=False, executor=self._thread)
+        query = sync_to_async(_read_afresh, thread_sensitive=False, executor=self._thread)
         try:
             async with asyncio.timeout(READ_S):
                 self._book = await query()
@@ -96,13 +96,17 @@ class LimitBook:
 
 def read_book() -> Book:
     """All enabled limits, what trunks hold, and the trunks whose health is set by hand."""
-    close_old_connections()
     rows = [*_limits(), *_capacities()]
     by_hand = Trunk.objects.exclude(health_override=Health.AUTO)
     overrides = {
         name: Health(health) for name, health in by_hand.values_list("name", "health_override")
     }
     return bind(rows, overrides)
+
+
+def _read_afresh() -> Book:
+    close_old_connections()
+    return read_book()
 
 
 def _limits() -> Iterator[LimitRow]:

@@ -105,7 +105,7 @@ class Trunk(models.Model):
         "limit.",
     )
     health_override = models.CharField(
-        "health",
+        "taken for",
         max_length=4,
         default=Health.AUTO.value,
         choices=[

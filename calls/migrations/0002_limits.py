@@ -22,7 +22,7 @@ class Migration(migrations.Migration):
                 default="auto",
                 help_text="A trunk whose attempts keep failing is skipped until a trial call gets through, unless it is always up.",
                 max_length=4,
-                verbose_name="health",
+                verbose_name="taken for",
             ),
         ),
         migrations.AddField(

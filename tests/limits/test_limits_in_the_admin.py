@@ -149,15 +149,17 @@ def test_the_lists_stand_without_redis_and_say_so(admin_client, demo, trunk, set
 
 
 def test_a_trunk_is_shown_with_its_calls_and_its_health(admin_client, counters, trunk):
+    form = f"{TRUNKS}{trunk.pk}/change/"
     assert "not counted: no limit" in page(admin_client, TRUNKS)
     Trunk.objects.update(max_calls=2)
     counters.zadd("ringmaster:limit:concurrent:capacity:carrier-a", {"a": LATER_MS, "b": LATER_MS})
+    assert "> up <" in page(admin_client, TRUNKS)
     counters.hset(STATES, "carrier-a", "down 1763900000000 9 10")
 
-    for url in (TRUNKS, f"{TRUNKS}{trunk.pk}/change/"):
-        shown = page(admin_client, url)
-        assert "2 of 2" in shown
-        assert "down since 2025-11-23 12:13 UTC: 9 of 10 attempts failed" in shown
+    for url in (TRUNKS, form):
+        assert "2 of 2" in page(admin_client, url)
+    assert "> down <" in page(admin_client, TRUNKS)
+    assert "down since 2025-11-23 12:13 UTC: 9 of 10 attempts failed" in page(admin_client, form)
 
 
 def test_a_trunk_whose_health_is_set_by_hand_shows_that(admin_client, counters, trunk):
@@ -166,7 +168,7 @@ def test_a_trunk_whose_health_is_set_by_hand_shows_that(admin_client, counters, 
 
     shown = page(admin_client, TRUNKS)
     assert "always up" in shown
-    assert "down since" not in shown
+    assert "> down <" not in shown
 
 
 def test_the_list_asks_redis_once_for_any_length(admin_client, counters, db):
