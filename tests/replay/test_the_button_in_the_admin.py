@@ -76,6 +76,7 @@ def trunk_form(**changes):
         "ring_timeout_s": "60",
         "strip_digits": "0",
         "caller_id_policy": "pass",
+        "health_override": "auto",
         "_replay": "",
     }
     return {name: value for name, value in (lines | changes).items() if value is not None}
