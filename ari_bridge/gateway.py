@@ -5,6 +5,7 @@ Asterisk's answers need reading with care (measured on 22.10):
              endpoint": only a look at the channel tells. 500 is a bad endpoint as often as a fault.
   * add      422 for a few milliseconds after create, until the channel has entered Stasis.
   * dial     204 comes before the INVITE; a second dial before the 180 kills the channel.
+             The ringing reaches A through the bridge, not through the dial.
   * delete   404 means that the purpose is fulfilled; a bridge that is just going gives 409.
 """
 
@@ -184,8 +185,11 @@ class AriGateway:
 
     async def _create_channel(self, client: AriClient, command: CreateChannel) -> Result:
         variables = {"TIMEOUT(absolute)": str(command.limit_s)}
+        # What B is shown is the identity its channel is connected to; i: without telling it yet.
         if command.caller_number:
-            variables["CALLERID(num)"] = command.caller_number
+            variables["CONNECTEDLINE(num,i)"] = command.caller_number
+        else:
+            variables["CONNECTEDLINE(pres,i)"] = "prohib"
         answer = await client.repeatable(
             "POST",
             "/channels/create",
@@ -218,7 +222,11 @@ class AriGateway:
 
     async def _add_to_bridge(self, client: AriClient, command: AddToBridge) -> Result:
         path = f"/bridges/{_q(command.bridge_id)}/addChannel"
-        params = {"channel": ",".join(command.channel_ids)}
+        params = {
+            "channel": ",".join(command.channel_ids),
+            # Else A's own number and name would take the place of what B is to be shown.
+            "inhibitConnectedLineUpdates": "true",
+        }
         answer = await client.repeatable("POST", path, params)
         if answer.status not in _NOT_YET:
             return self._judge(command, answer, _JOINING)
@@ -245,7 +253,8 @@ class AriGateway:
                 return self._done(command)
             reason = "a worker died while it dialled; whether B was dialled is not known"
             return CommandFailed(self._clock_ms(), command, reason)
-        params = {"caller": command.caller, "timeout": str(command.timeout_s)}
+        # Naming A as its caller would put A's own number and name in place of what B is shown.
+        params = {"timeout": str(command.timeout_s)}
         answer = await client.request("POST", channel + "/dial", params)
         return self._judge(command, answer, "dial")
 

@@ -1,35 +1,59 @@
-"""Accounts, trunks and routes in the admin."""
+"""Accounts, trunks, routes and the blocklist in the admin."""
 
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.forms import ModelForm
 from django.forms.models import BaseInlineFormSet
 from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import display
 
 from calls.configuration_admin import ConfigurationAdmin
+from calls.explanation_admin import ExplainMixin
 from calls.limit_admin import TrunkUse
-from calls.models import Account, Route, RouteTarget, Trunk
+from calls.models import Account, Block, Route, RouteTarget, Trunk
+from calls.rows import CallerIdPolicy
 
 
 @admin.register(Account)
 class AccountAdmin(ConfigurationAdmin):
-    list_display = ("code", "name", "enabled", "max_call_s")
+    list_display = ("code", "name", "enabled", "max_call_s", "time_zone", "country_code")
     list_filter = ("enabled",)
     search_fields = ("code", "name")
-    fields = ("code", "name", "enabled", "max_call_s")
+    fieldsets = (
+        (
+            None,
+            {"fields": (("code", "name"), ("enabled", "max_call_s"), ("time_zone", "caller_id"))},
+        ),
+        (
+            "How its people dial",
+            {"fields": (("country_code", "international_prefix", "national_prefix"),)},
+        ),
+    )
 
 
 @admin.register(Trunk)
 class TrunkAdmin(TrunkUse, ConfigurationAdmin):
-    list_display = ("name", "dial_string", "enabled", "health", "calls_up", "rewriting")
+    list_display = (
+        "name",
+        "dial_string",
+        "enabled",
+        "health",
+        "calls_up",
+        "rewriting",
+        "shown_caller",
+    )
     list_filter = ("enabled",)
     search_fields = ("name", "dial_string")
     fieldsets = (
         (None, {"fields": ("name", "dial_string", "enabled", "ring_timeout_s")}),
-        ("What it carries", {"fields": ("max_calls", "max_cps", "calls_up")}),
+        ("What it carries", {"fields": (("max_calls", "max_cps"), "calls_up")}),
         ("Whether it works", {"fields": ("health_override", "attempts_say")}),
-        ("Numbers sent to this trunk", {"fields": ("strip_digits", "add_prefix", "caller_id")}),
+        (
+            "Numbers sent to this trunk",
+            {"fields": (("strip_digits", "add_prefix"), ("rewrite_match", "rewrite_replace"))},
+        ),
+        ("The caller's number shown to it", {"fields": (("caller_id_policy", "caller_id"),)}),
     )
 
     @display(description="number rewriting")
@@ -39,7 +63,15 @@ class TrunkAdmin(TrunkUse, ConfigurationAdmin):
             parts.append(f"strip {trunk.strip_digits}")
         if trunk.add_prefix:
             parts.append(f"add {trunk.add_prefix}")
-        return ", ".join(parts) or "as dialled"
+        if trunk.rewrite_match:
+            parts.append(f"{trunk.rewrite_match} → {trunk.rewrite_replace or 'nothing'}")
+        return ", ".join(parts) or "as routed"
+
+    @display(description="caller's number", ordering="caller_id_policy")
+    def shown_caller(self, trunk):
+        if trunk.caller_id_policy == CallerIdPolicy.FIXED:
+            return trunk.caller_id
+        return trunk.get_caller_id_policy_display()
 
 
 class RouteTargetFormSet(BaseInlineFormSet):
@@ -61,12 +93,22 @@ class RouteTargetFormSet(BaseInlineFormSet):
             )
 
 
+class RouteTargetForm(ModelForm):
+    """Most targets rewrite nothing of their own."""
+
+    strip_digits = RouteTarget._meta.get_field("strip_digits").formfield(required=False)
+
+    def clean_strip_digits(self):
+        return self.cleaned_data["strip_digits"] or 0
+
+
 class RouteTargetInline(TabularInline):
     model = RouteTarget
+    form = RouteTargetForm
     formset = RouteTargetFormSet
     hide_title = True
     autocomplete_fields = ("trunk",)
-    fields = ("trunk", "priority", "weight")
+    fields = ("trunk", "priority", "weight", "strip_digits", "add_prefix")
     verbose_name = "trunk"
     verbose_name_plural = "trunks, by priority and then by weight"
 
@@ -76,15 +118,18 @@ class RouteTargetInline(TabularInline):
 
 
 @admin.register(Route)
-class RouteAdmin(ConfigurationAdmin):
-    list_display = ("shown_prefix", "whose", "shown_action", "trunks", "enabled", "note")
+class RouteAdmin(ExplainMixin, ConfigurationAdmin):
+    list_display = ("shown_prefix", "whose", "shown_action", "trunks", "enabled", "holds", "note")
     list_filter = ("action", "enabled", ("account", AutocompleteSelectFilter))
     list_filter_submit = True
     list_select_related = ("account",)
     search_fields = ("^prefix", "note")
     search_help_text = "The first digits of a prefix, or words of a note."
     autocomplete_fields = ("account",)
-    fields = (("prefix", "account"), ("action", "enabled"), "note")
+    fieldsets = (
+        (None, {"fields": (("prefix", "account"), ("action", "enabled"), "note")}),
+        ("When it holds", {"fields": (("valid_from", "valid_until"), "schedule")}),
+    )
     inlines = (RouteTargetInline,)
 
     def get_queryset(self, request):
@@ -109,3 +154,28 @@ class RouteAdmin(ConfigurationAdmin):
     @display(description="trunks")
     def trunks(self, route):
         return ", ".join(target.trunk.name for target in route.targets.all()) or "-"
+
+    @display(description="holds")
+    def holds(self, route):
+        parts = [
+            f"{word} {moment:%Y-%m-%d %H:%M}"
+            for word, moment in (("from", route.valid_from), ("until", route.valid_until))
+            if moment
+        ]
+        return ", ".join([*parts, *([route.schedule] if route.schedule else [])]) or "always"
+
+
+@admin.register(Block)
+class BlockAdmin(ConfigurationAdmin):
+    list_display = ("prefix", "side", "whose", "enabled", "note")
+    list_filter = ("side", "enabled", ("account", AutocompleteSelectFilter))
+    list_filter_submit = True
+    list_select_related = ("account",)
+    search_fields = ("^prefix", "note")
+    search_help_text = "The first digits of a prefix, or words of a note."
+    autocomplete_fields = ("account",)
+    fields = (("side", "prefix"), ("account", "enabled"), "note")
+
+    @display(description="account", ordering="account__code")
+    def whose(self, block):
+        return block.account.code if block.account else "all"

@@ -76,6 +76,8 @@ BY_SIP = MappingProxyType(
         408: _TIMEOUT,
         410: _GONE,
         415: _MEDIA,
+        # Of SIP's extensions, not of the number: the cause that Asterisk makes of it says 404.
+        420: _CONGESTION,
         480: _UNREACHABLE,
         482: _LOOP,
         483: _LOOP,
@@ -144,6 +146,7 @@ def _lookup(cause: int | None, sip_code: int | None) -> Verdict:
         return BY_SIP[sip_code]
     if sip_code is not None and sip_code >= 600:
         return _REJECTED
-    if sip_code is not None and sip_code >= 500:
+    if sip_code is not None and (sip_code >= 500 or 300 <= sip_code < 400):
+        # A redirect is not followed (who may be called is decided here alone), nor passed on.
         return _CONGESTION
     return BY_CAUSE.get(cause or 0, _CONGESTION)

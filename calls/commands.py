@@ -86,7 +86,6 @@ class Dial:
     tag: ClassVar[str] = "dial"
     save_first: ClassVar[bool] = True
     channel_id: str
-    caller: str
     timeout_s: int
 
 

@@ -2,40 +2,32 @@
 
 What was found for an account and a number is remembered until somebody changes a model (every
 turn brings the current version along, see calls/config_version.py), and for a minute at most, as
-the word of a change may be lost. When the database does not answer, what is remembered still
-serves, however old: a known destination goes on working.
+the word of a change may be lost. What holds only at times is remembered with its times and decided
+for each call. When the database does not answer, what is remembered still serves, however old: a
+known destination goes on working.
 """
 
 import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import groupby
-from typing import Any
+from typing import Generic, TypeVar
 
 from asgiref.sync import sync_to_async
-from django.db import DatabaseError, InterfaceError, close_old_connections, connection
+from django.db import DatabaseError, InterfaceError
 
 from calls import causes
 from calls.errors import RoutingUnavailable
-from calls.routing import (
-    AccountRow,
-    CallFacts,
-    Plan,
-    Refusal,
-    RouteRow,
-    TargetRow,
-    choose,
-    normalise,
-    prefixes_of,
-)
+from calls.lookup import CallerBlocks, look_up, with_caller_blocks
+from calls.numbers import diallable
+from calls.routing import AccountRow, CallFacts, Plan, Refusal, choose
 from cdr.record import Disposition
 
 REMEMBERED = 20_000
-"""Answers kept in each worker process; about 2 KB each."""
+"""Answers kept in each worker process for callees, and as many for callers."""
 REMEMBERED_S = 60.0
 """How long an answer is believed without asking again."""
 REST_S = 2.0
@@ -46,32 +38,39 @@ QUERY_THREADS = 4
 QUERY_S = 1.5
 """A slower query is given up while there is still time to route by what is remembered."""
 
-# The account's own routes and those for all come by two index searches instead of one with an OR.
-_QUERY = """
-SELECT account.code, account.enabled, account.max_call_s,
-       route.id, route.prefix, route.account_id IS NOT NULL, route.action,
-       trunk.name, trunk.dial_string, trunk.enabled, trunk.ring_timeout_s, trunk.strip_digits,
-       trunk.add_prefix, trunk.caller_id, target.priority, target.weight
-FROM calls_account account
-LEFT JOIN calls_route route
-       ON route.enabled AND route.prefix IN ({prefixes})
-      AND (route.account_id IS NULL OR route.account_id = account.id)
-LEFT JOIN calls_routetarget target ON target.route_id = route.id
-LEFT JOIN calls_trunk trunk ON trunk.id = target.trunk_id
-WHERE account.code IN ({codes})
-ORDER BY account.code, route.id
-"""
-
 logger = logging.getLogger(__name__)
+T = TypeVar("T")
+_Key = tuple[tuple[str, ...], str]
+"""The account's keys, and the number as received; '' for one that cannot be dialled."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _Known(Generic[T]):
     """What the database said, at which version of the models and when (the directory's clock)."""
 
     version: int
     read_s: float
-    accounts: tuple[AccountRow, ...]
+    answer: T
+
+
+class _Memory(Generic[T]):
+    """The answers that were used last."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[_Key, _Known[T]] = OrderedDict()
+
+    def get(self, key: _Key) -> _Known[T] | None:
+        known = self._kept.get(key)
+        if known is not None:
+            self._kept.move_to_end(key)
+        return known
+
+    def put(self, key: _Key, known: _Known[T]) -> None:
+        """Keep it, and forget the one that was not used for longest."""
+        self._kept[key] = known
+        self._kept.move_to_end(key)
+        if len(self._kept) > REMEMBERED:
+            self._kept.popitem(last=False)
 
 
 class Directory:
@@ -86,7 +85,10 @@ class Directory:
         self._default_max_call_s = default_max_call_s
         self._clock_s = clock_s
         self._rest_until_s = float("-inf")
-        self._remembered: OrderedDict[tuple[Any, ...], _Known] = OrderedDict()
+        self._accounts: _Memory[tuple[AccountRow, ...]] = _Memory()
+        self._caller_blocks: _Memory[CallerBlocks] = _Memory()
+        self._any_caller_blocks: _Known[bool] | None = None
+        """Most have none, and then a new caller is no reason to ask."""
         self._threads = ThreadPoolExecutor(QUERY_THREADS, thread_name_prefix="directory")
 
     async def find(self, facts: CallFacts, config_version: int) -> Plan | Refusal:
@@ -94,20 +96,25 @@ class Directory:
 
         Raises RoutingUnavailable when the database fails and nothing is remembered.
         """
-        number = normalise(facts.dialled) or ""
-        key = (facts.account_keys, number)
-        known = self._remembered.get(key)
-        if known is None or not self._serves(known, config_version):
-            known = await self._refresh(key, known, config_version)
-        else:
-            self._remembered.move_to_end(key)
-        return choose(facts, known.accounts, self._default_max_call_s)
+        callee = (facts.account_keys, diallable(facts.dialled))
+        caller = (facts.account_keys, diallable(facts.caller_number))
+        accounts = self._accounts.get(callee)
+        ask_callee = accounts is None or not self._serves(accounts, config_version)
+        ask_caller = bool(caller[1]) and self._asks_for_caller(caller, config_version)
+        if ask_callee or ask_caller:
+            await self._refresh(callee, caller, ask_callee, ask_caller, config_version)
+            accounts = self._accounts.get(callee)
+        rows = accounts.answer if accounts is not None else ()
+        blocks = self._caller_blocks.get(caller)
+        if blocks is not None and not self._blocks_no_caller(config_version):
+            rows = with_caller_blocks(rows, blocks.answer)
+        return choose(facts, rows, self._default_max_call_s)
 
     async def warm(self) -> None:
         """Open the connections, so that the first call does not wait for them."""
-        query = sync_to_async(_rows, thread_sensitive=False, executor=self._threads)
+        query = sync_to_async(look_up, thread_sensitive=False, executor=self._threads)
         try:
-            await asyncio.gather(*(query(("",), "") for _ in range(QUERY_THREADS)))
+            await asyncio.gather(*(query(("",), "", "") for _ in range(QUERY_THREADS)))
         except (DatabaseError, InterfaceError) as error:
             logger.error(
                 "The database (DATABASE_URL) does not answer; calls are refused until it does: %s",
@@ -122,64 +129,48 @@ class Directory:
         """Give up threads and their connections."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _serves(self, known: _Known, version: int) -> bool:
-        """Whether the database need not be asked again."""
-        now_s = self._clock_s()
-        fresh = known.version == version and now_s < known.read_s + REMEMBERED_S
-        return fresh or now_s < self._rest_until_s
+    def _fresh(self, known: _Known[T], version: int) -> bool:
+        return known.version == version and self._clock_s() < known.read_s + REMEMBERED_S
 
-    async def _refresh(self, key: tuple[Any, ...], known: _Known | None, version: int) -> _Known:
-        query = sync_to_async(_rows, thread_sensitive=False, executor=self._threads)
+    def _serves(self, known: _Known[T], version: int) -> bool:
+        """Whether the database need not be asked again."""
+        return self._fresh(known, version) or self._clock_s() < self._rest_until_s
+
+    def _blocks_no_caller(self, version: int) -> bool:
+        known = self._any_caller_blocks
+        return known is not None and not known.answer and self._fresh(known, version)
+
+    def _asks_for_caller(self, caller: _Key, version: int) -> bool:
+        if self._blocks_no_caller(version):
+            return False
+        blocks = self._caller_blocks.get(caller)
+        if blocks is not None:
+            return not self._serves(blocks, version)
+        # While the database rests, a known destination goes on working for new callers too.
+        return self._clock_s() >= self._rest_until_s
+
+    async def _refresh(
+        self, callee: _Key, caller: _Key, ask_callee: bool, ask_caller: bool, version: int
+    ) -> None:
+        """Ask for what is missing, in one query. Raises RoutingUnavailable as `find` does."""
+        query = sync_to_async(look_up, thread_sensitive=False, executor=self._threads)
         read_s = self._clock_s()
         try:
             async with asyncio.timeout(QUERY_S):
-                fresh = _Known(version, read_s, await query(*key))
+                accounts, blocks, any_blocks = await query(
+                    callee[0], callee[1] if ask_callee else None, caller[1] if ask_caller else None
+                )
         except (DatabaseError, InterfaceError, TimeoutError) as error:
             why = str(error).partition("\n")[0] or f"no answer within {QUERY_S:g} s"
             self._rest_until_s = self._clock_s() + REST_S
-            if known is None:
+            if self._accounts.get(callee) is None:
                 raise RoutingUnavailable(f"the routing database does not answer: {why}") from error
             logger.error("The database does not answer (%s); routing by what is remembered.", why)
-            return known
+            return
         self._rest_until_s = float("-inf")
-        self._remembered[key] = fresh
-        self._remembered.move_to_end(key)
-        if len(self._remembered) > REMEMBERED:
-            self._remembered.popitem(last=False)
-        return fresh
-
-
-def _rows(account_keys: tuple[str, ...], number: str) -> tuple[AccountRow, ...]:
-    """The accounts with those codes, each with the routes that begin *number*."""
-    if not account_keys:
-        return ()
-    prefixes = prefixes_of(number)
-    sql = _QUERY.format(
-        prefixes=", ".join(["%s"] * len(prefixes)), codes=", ".join(["%s"] * len(account_keys))
-    )
-    close_old_connections()
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [*prefixes, *account_keys])
-        rows = cursor.fetchall()
-    return tuple(_account(list(group)) for _, group in groupby(rows, key=lambda row: row[0]))
-
-
-def _account(rows: list[tuple[Any, ...]]) -> AccountRow:
-    code, enabled, max_call_s = rows[0][:3]
-    with_route = (row for row in rows if row[3] is not None)
-    routes = tuple(_route(list(group)) for _, group in groupby(with_route, lambda row: row[3]))
-    return AccountRow(code, bool(enabled), max_call_s, routes)
-
-
-def _route(rows: list[tuple[Any, ...]]) -> RouteRow:
-    route_id, prefix, own, action = rows[0][3:7]
-    return RouteRow(route_id, prefix, bool(own), action == "block", tuple(_targets(rows)))
-
-
-def _targets(rows: Iterable[tuple[Any, ...]]) -> Iterable[TargetRow]:
-    for row in rows:
-        name, dial_string, enabled, timeout, strip, prefix, caller, priority, weight = row[7:]
-        if name is not None:
-            yield TargetRow(
-                name, dial_string, bool(enabled), timeout, strip, prefix, caller, priority, weight
-            )
+        if ask_callee:
+            self._accounts.put(callee, _Known(version, read_s, accounts))
+        if ask_caller:
+            self._caller_blocks.put(caller, _Known(version, read_s, blocks))
+        if any_blocks is not None:
+            self._any_caller_blocks = _Known(version, read_s, any_blocks)

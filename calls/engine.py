@@ -198,7 +198,11 @@ class _Turn:
 
     async def _find_route(self, session: Session) -> RouteChosen | CallRefused:
         facts = CallFacts(
-            session.call_id, session.dialled, session.caller_number, session.account_keys
+            session.call_id,
+            session.dialled,
+            session.caller_number,
+            session.account_keys,
+            session.started_ms,
         )
         try:
             async with asyncio.timeout(COMMAND_S):

@@ -253,7 +253,7 @@ def _skip(session: Session, target: Target, at_ms: int, reason: str = "") -> Ses
         ended_ms=at_ms,
         outcome=f"skipped_{target.skipped}",
         gone=True,
-        reason=reason or f"trunk {target.trunk} is {target.skipped}",
+        reason=reason or f"trunk {target.trunk} {target.why_skipped}",
     )
     return replace(session, legs=(*session.legs, leg))
 
@@ -308,7 +308,7 @@ def _dial(session: Session, event: Event) -> Session:
         phase=Phase.DIALLING,
         wake_ms=event.at_ms + leg.ring_timeout_s * 1000 + RING_GRACE_MS,
     )
-    return _add(session, Dial(leg.channel_id, session.a_channel, leg.ring_timeout_s))
+    return _add(session, Dial(leg.channel_id, leg.ring_timeout_s))
 
 
 @_on(Phase.SETUP, "failed create_channel", to=(Phase.RESERVING, Phase.ENDING))

@@ -1,20 +1,29 @@
 """Who may call, by which trunks, to which numbers. Live calls are in Redis, not here."""
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 
+from calls import rewrites, schedules
 from calls.limit_models import Limit
 from calls.limit_rules import Health
+from calls.rows import CallerIdPolicy, Side
 from calls.validators import (
     validate_account_code,
     validate_added_prefix,
+    validate_blocked_prefix,
     validate_caller_number,
+    validate_country_code,
     validate_dial_string,
+    validate_dialled_prefix,
     validate_prefix,
+    validate_rewrite,
+    validate_schedule,
+    validate_time_zone,
 )
 
-__all__ = ["Account", "Limit", "Route", "RouteTarget", "Trunk"]
+__all__ = ["Account", "Block", "Limit", "Route", "RouteTarget", "Trunk"]
 
 
 class Account(models.Model):
@@ -38,6 +47,48 @@ class Account(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(86_400)],
         help_text="A call is ended after this time. Empty: MAX_CALL_S of the settings.",
     )
+    time_zone = models.CharField(
+        "time zone",
+        max_length=64,
+        blank=True,
+        default="UTC",
+        validators=[validate_time_zone],
+        help_text="In which schedules are read, such as Europe/Paris. Empty: UTC.",
+    )
+    country_code = models.CharField(
+        "country code",
+        max_length=4,
+        blank=True,
+        default="",
+        validators=[validate_country_code],
+        help_text="Of the country whose numbers may be dialled nationally, such as 33. "
+        "Empty: every number is dialled with its country code.",
+    )
+    international_prefix = models.CharField(
+        "international prefix",
+        max_length=8,
+        blank=True,
+        default="00",
+        validators=[validate_dialled_prefix],
+        help_text="Dialled before a country code, such as 00 or 011; + always serves too.",
+    )
+    national_prefix = models.CharField(
+        "national prefix",
+        max_length=8,
+        blank=True,
+        default="",
+        validators=[validate_dialled_prefix],
+        help_text="Dialled before a national number, such as 0. Empty, with a country code: "
+        "every number without + or the international prefix is a national one.",
+    )
+    caller_id = models.CharField(
+        "caller's number",
+        max_length=24,
+        blank=True,
+        default="",
+        validators=[validate_caller_number],
+        help_text="Shown by trunks that show the account's number as the caller's.",
+    )
 
     class Meta:
         verbose_name = "account"
@@ -46,6 +97,16 @@ class Account(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.code})"
+
+    def clean(self) -> None:
+        self.time_zone = self.time_zone or "UTC"
+        if self.national_prefix and not self.country_code:
+            raise ValidationError(
+                {
+                    "national_prefix": "A national prefix says nothing without the country code "
+                    "that a number gets in its place."
+                }
+            )
 
 
 class Trunk(models.Model):
@@ -80,13 +141,40 @@ class Trunk(models.Model):
         validators=[validate_added_prefix],
         help_text="Put in front of the number after stripping, such as + or 00.",
     )
+    rewrite_match = models.CharField(
+        "rewrite: expression",
+        max_length=rewrites.MAX_PATTERN,
+        blank=True,
+        default="",
+        validators=[validate_rewrite],
+        help_text="A regular expression (RE2) on the number after strip and prefix; the first "
+        "match is replaced: ^0049(.*)",
+    )
+    rewrite_replace = models.CharField(
+        "rewrite: replacement",
+        max_length=64,
+        blank=True,
+        default="",
+        help_text="What stands in place of the match; \\1 is what the first group matched: 0\\1",
+    )
+    caller_id_policy = models.CharField(
+        "caller's number is",
+        max_length=9,
+        choices=[
+            (CallerIdPolicy.PASS.value, "the caller's own"),
+            (CallerIdPolicy.FIXED.value, "the number below"),
+            (CallerIdPolicy.ACCOUNT.value, "the account's, else the number below"),
+            (CallerIdPolicy.ANONYMOUS.value, "not shown"),
+        ],
+        default=CallerIdPolicy.PASS.value,
+    )
     caller_id = models.CharField(
         "caller's number",
         max_length=24,
         blank=True,
         default="",
         validators=[validate_caller_number],
-        help_text="Sent in place of the caller's own number. Empty: the caller's is passed on.",
+        help_text="Shown in place of the caller's own number where the line above says so.",
     )
 
     max_calls = models.PositiveIntegerField(
@@ -125,6 +213,26 @@ class Trunk(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def clean(self) -> None:
+        wrong: dict[str, str] = {}
+        if self.rewrite_replace and not self.rewrite_match:
+            wrong["rewrite_match"] = "A replacement needs an expression that says what is replaced."
+        elif self.rewrite_match:
+            try:
+                rewrites.check(self.rewrite_match, self.rewrite_replace)
+            except rewrites.RewriteError as error:
+                wrong["rewrite_replace"] = str(error)
+        fixed = self.caller_id_policy == CallerIdPolicy.FIXED
+        shown = fixed or self.caller_id_policy == CallerIdPolicy.ACCOUNT
+        if fixed and not self.caller_id:
+            wrong["caller_id"] = "Say which number is shown as the caller's."
+        elif self.caller_id and not shown:
+            wrong["caller_id"] = (
+                "This number would never be shown: choose above that it is, or leave it empty."
+            )
+        if wrong:
+            raise ValidationError(wrong)
+
 
 class Route(models.Model):
     """What happens to numbers with a prefix; the longest prefix wins."""
@@ -157,6 +265,28 @@ class Route(models.Model):
         default=True,
         help_text="A disabled route is as if it were not there: a shorter prefix may match.",
     )
+    valid_from = models.DateTimeField(
+        "valid from",
+        null=True,
+        blank=True,
+        help_text="Before this time the route is as if it were not there.",
+    )
+    valid_until = models.DateTimeField(
+        "valid until",
+        null=True,
+        blank=True,
+        help_text="From this time on the route is as if it were not there.",
+    )
+    schedule = models.CharField(
+        "schedule",
+        max_length=schedules.MAX_TEXT,
+        blank=True,
+        default="",
+        validators=[validate_schedule],
+        help_text="When the route holds, in the calling account's time zone: mon-fri 08:00-18:00, "
+        "sat 09:00-12:00. 22:00-06:00 goes on into the next day; daily is every day. "
+        "Empty: always.",
+    )
     note = models.CharField("note", max_length=200, blank=True, default="")
 
     class Meta:
@@ -184,6 +314,12 @@ class Route(models.Model):
         whose = f" for {self.account.code}" if self.account else ""
         return f"{self.prefix or 'default'}{whose}"
 
+    def clean(self) -> None:
+        if self.valid_from and self.valid_until and self.valid_from >= self.valid_until:
+            raise ValidationError(
+                {"valid_until": "This is not after the time from which the route is valid."}
+            )
+
 
 class RouteTarget(models.Model):
     """One trunk of a route."""
@@ -204,6 +340,20 @@ class RouteTarget(models.Model):
         validators=[MinValueValidator(1), MaxValueValidator(1000)],
         help_text="The trunk's share among those of the same priority.",
     )
+    strip_digits = models.PositiveSmallIntegerField(
+        "digits to strip",
+        default=0,
+        validators=[MaxValueValidator(15)],
+        help_text="Taken off the number's front for this route, before the trunk's own rewriting.",
+    )
+    add_prefix = models.CharField(
+        "prefix to add",
+        max_length=16,
+        blank=True,
+        default="",
+        validators=[validate_added_prefix],
+        help_text="Put in front after that, before the trunk's own rewriting.",
+    )
 
     class Meta:
         verbose_name = "target"
@@ -220,3 +370,61 @@ class RouteTarget(models.Model):
 
     def __str__(self) -> str:
         return f"{self.trunk} (priority {self.priority}, weight {self.weight})"
+
+
+class Block(models.Model):
+    """A blocklist entry: calls to, or from, numbers with a prefix are refused."""
+
+    side = models.CharField(
+        "blocks calls",
+        max_length=6,
+        choices=[
+            (Side.CALLEE.value, "to these numbers"),
+            (Side.CALLER.value, "from these numbers"),
+        ],
+        default=Side.CALLEE.value,
+    )
+    prefix = models.CharField(
+        "prefix",
+        max_length=15,
+        validators=[validate_blocked_prefix],
+        help_text="The numbers' first digits, country code first; a whole number blocks it "
+        "and what begins with it.",
+    )
+    account = models.ForeignKey(
+        Account,
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="blocks",
+        verbose_name="account",
+        help_text="Empty: for all accounts.",
+    )
+    enabled = models.BooleanField("enabled", default=True)
+    note = models.CharField(
+        "note", max_length=200, blank=True, default="", help_text="Stands in the call records."
+    )
+
+    class Meta:
+        verbose_name = "blocklist entry"
+        verbose_name_plural = "blocklist entries"
+        ordering = ["side", "prefix", "account_id"]
+        constraints = [
+            # As those of routes: they also serve the search for a number's prefixes.
+            models.UniqueConstraint(
+                fields=["side", "prefix", "account"],
+                name="block_once_per_account",
+                violation_error_message="This account already has an entry for this prefix.",
+            ),
+            models.UniqueConstraint(
+                fields=["side", "prefix"],
+                condition=Q(account__isnull=True),
+                name="block_once_for_all",
+                violation_error_message="There already is an entry for this prefix "
+                "and all accounts.",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        whose = f" for {self.account.code}" if self.account else ""
+        return f"{self.side} {self.prefix}{whose}"

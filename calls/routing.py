@@ -1,21 +1,40 @@
 """Who may call, and where a number goes: pure choice over the rows that the directory found.
 
-The live path and every tool that explains it call `choose`; nothing here knows a database.
+The live path and every tool that explains it call `choose`; nothing here knows a database or a
+clock. Asked to explain, it notes each step on the way, and the way is the same.
 """
 
-import re
-from dataclasses import dataclass
-from hashlib import blake2b
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from itertools import groupby
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from calls import causes
+from calls.numbers import Form, NumberingPlan, normalise, prefixes_of, recognise, shown
+from calls.rows import AccountRow, BlockRow, RouteRow, Side, TargetRow
+from calls.schedules import ScheduleError, read_schedule
+from calls.steps import Mark, Step, Topic
+from calls.targets import Target, targets_of
 from cdr.record import Disposition
 
-DIALLABLE = re.compile(r"\+?[0-9*#A-D]{1,32}")
-"""What may be put into a dial string. Anything else in a dialled number (`@ / & , ^`) would change
-where the call goes, which is how toll fraud is done, so the call is refused instead of cleaned."""
+__all__ = [
+    "AccountRow",
+    "BlockRow",
+    "CallFacts",
+    "NumberingPlan",
+    "Plan",
+    "Refusal",
+    "RouteRow",
+    "Target",
+    "TargetRow",
+    "choose",
+    "endpoint_of",
+    "normalise",
+    "prefixes_of",
+]
 
-MAX_SHOWN = 64
-"""Hostile numbers are shown in logs and records up to this length, in characters."""
+Trail = list[Step] | None
+"""Where steps are noted; None where nobody asked for them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,55 +46,8 @@ class CallFacts:
     caller_number: str
     account_keys: tuple[str, ...]
     """Codes under which the account is looked up, first match wins: accountcode, endpoint."""
-
-
-@dataclass(frozen=True, slots=True)
-class TargetRow:
-    """A trunk that a route names, as the database has it."""
-
-    trunk: str
-    dial_string: str
-    enabled: bool
-    ring_timeout_s: int
-    strip_digits: int
-    add_prefix: str
-    caller_id: str
-    priority: int
-    weight: int
-
-
-@dataclass(frozen=True, slots=True)
-class RouteRow:
-    """A route whose prefix begins the number, with its targets."""
-
-    route_id: int
-    prefix: str
-    own: bool
-    """Whether it belongs to the calling account alone."""
-    block: bool
-    targets: tuple[TargetRow, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AccountRow:
-    """The calling account with the routes that could serve the number."""
-
-    code: str
-    enabled: bool
-    max_call_s: int | None
-    routes: tuple[RouteRow, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One attempt that may be made. ``skipped`` names why it may not, '' if it may."""
-
-    trunk: str
-    endpoint: str
-    callee: str
-    caller: str
-    ring_timeout_s: int
-    skipped: str = ""
+    at_ms: int
+    """When the call began, in milliseconds since the Unix epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +61,8 @@ class Plan:
     route: str
     max_call_s: int
     targets: tuple[Target, ...]
+    steps: tuple[Step, ...] = field(default=(), compare=False)
+    """How it was come to, where that was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,18 +78,8 @@ class Refusal:
     prefix: str = ""
     route: str = ""
     targets: tuple[Target, ...] = ()
-
-
-def normalise(number: str) -> str | None:
-    """The number as it is routed: digits and `*#A-D` without a leading +; None if not diallable."""
-    if DIALLABLE.fullmatch(number) is None:
-        return None
-    return number.removeprefix("+")
-
-
-def prefixes_of(number: str) -> tuple[str, ...]:
-    """Every prefix under which a route for *number* may stand, the empty one included."""
-    return tuple(number[:length] for length in range(min(len(number), 15) + 1))
+    steps: tuple[Step, ...] = field(default=(), compare=False)
+    """How it was come to, where that was asked for."""
 
 
 def endpoint_of(channel_name: str) -> str:
@@ -124,44 +88,206 @@ def endpoint_of(channel_name: str) -> str:
 
 
 def choose(
-    facts: CallFacts, accounts: tuple[AccountRow, ...], default_max_call_s: int
+    facts: CallFacts,
+    accounts: tuple[AccountRow, ...],
+    default_max_call_s: int,
+    *,
+    explain: bool = False,
 ) -> Plan | Refusal:
-    """The plan for a call, or why there is none.
+    """The plan for a call, or why there is none; with its ``steps`` where *explain* asks for them.
 
     ``accounts`` are those among ``facts.account_keys`` that exist, each with the routes whose
-    prefix begins the number; ``default_max_call_s`` holds where the account names no maximum.
+    prefix begins the number and the blocklist entries whose prefix begins one of the two numbers;
+    ``default_max_call_s`` holds where the account names no maximum.
     """
-    caller = normalise(facts.caller_number) or ""
-    account = _account(facts.account_keys, accounts)
+    trail: Trail = [] if explain else None
+    found = _choose(facts, accounts, default_max_call_s, trail)
+    return found if trail is None else replace(found, steps=tuple(trail))
+
+
+def _choose(
+    facts: CallFacts, accounts: tuple[AccountRow, ...], default_max_call_s: int, trail: Trail
+) -> Plan | Refusal:
+    account = _account(facts.account_keys, accounts, trail)
     if account is None or not account.enabled:
         return Refusal(
             Disposition.UNAUTHORIZED,
             causes.REJECTED,
             f"account {account.code} is disabled" if account else _no_account(facts.account_keys),
             account=account.code if account else "",
-            caller=caller,
+            caller=normalise(facts.caller_number) or "",
         )
-    callee = normalise(facts.dialled)
-    if callee is None:
+    caller = _number(Topic.CALLER, facts.caller_number, account.plan, trail)
+    callee = _number(Topic.CALLEE, facts.dialled, account.plan, trail)
+    if not callee:
         return Refusal(
             Disposition.INVALID_NUMBER,
             causes.INVALID_NUMBER,
-            f"the dialled number {facts.dialled[:MAX_SHOWN]!r} has characters or a length "
+            f"the dialled number {shown(facts.dialled)} has characters or a length "
             "that no telephone number has",
             account=account.code,
             caller=caller,
         )
-    route = _longest(account.routes)
-    if route is None:
+    block = _block(account, callee, caller, trail)
+    if block is not None:
         return Refusal(
-            Disposition.NO_ROUTE,
-            causes.UNALLOCATED,
-            f"no route of account {account.code} has a prefix of {callee}",
+            Disposition.BLOCKED,
+            causes.REJECTED,
+            f"blocklist entry {block.label(account.code)}",
             account=account.code,
             callee=callee,
             caller=caller,
         )
-    return _plan(facts, account, route, caller, callee, default_max_call_s)
+    try:
+        route = _route(facts, account, callee, trail)
+    except _Unreadable as error:
+        # Passing over it could let a blocked number through to a shorter prefix.
+        return Refusal(
+            Disposition.CONGESTION,
+            causes.TEMPORARY_FAILURE,
+            str(error),
+            account=account.code,
+            callee=callee,
+            caller=caller,
+        )
+    if route is None:
+        return Refusal(
+            Disposition.NO_ROUTE,
+            causes.UNALLOCATED,
+            f"no route of account {account.code} has a prefix of {callee}"
+            + (" and holds now" if account.routes else ""),
+            account=account.code,
+            callee=callee,
+            caller=caller,
+        )
+    return _plan(facts, account, route, caller, callee, default_max_call_s, trail)
+
+
+# --- Who calls, and which number ------------------------------------------------------------------
+
+
+def _account(
+    keys: tuple[str, ...], accounts: tuple[AccountRow, ...], trail: Trail
+) -> AccountRow | None:
+    by_code = {account.code: account for account in accounts}
+    account = next((by_code[key] for key in keys if key in by_code), None)
+    if trail is not None:
+        for key in keys:
+            if account is not None and key == account.code:
+                trail.append(
+                    Step(Topic.ACCOUNT, key, Mark.FOUND)
+                    if account.enabled
+                    else Step(Topic.ACCOUNT, key, Mark.REFUSED, "is disabled")
+                )
+                break
+            trail.append(Step(Topic.ACCOUNT, shown(key), Mark.PASSED_OVER, "no account"))
+        if account is None:
+            trail.append(Step(Topic.ACCOUNT, "", Mark.REFUSED, _no_account(keys)))
+    return account
+
+
+def _no_account(keys: tuple[str, ...]) -> str:
+    tried = " or ".join(shown(key) for key in keys)
+    return f"no account has the code {tried}" if tried else "the caller's channel names no account"
+
+
+def _number(topic: Topic, received: str, plan: NumberingPlan, trail: Trail) -> str:
+    known = recognise(received, plan)
+    digits, form = known or ("", Form.AS_IT_IS)
+    if trail is not None:
+        refused = Mark.REFUSED if topic is Topic.CALLEE else Mark.PASSED_OVER
+        trail.append(
+            Step(topic, digits, Mark.FOUND, f"{shown(received)}: {form}")
+            if known
+            else Step(topic, shown(received), refused, "is no telephone number")
+        )
+    return digits
+
+
+# --- The blocklists -------------------------------------------------------------------------------
+
+
+def _block(account: AccountRow, callee: str, caller: str, trail: Trail) -> BlockRow | None:
+    """The entry that blocks the call: the callee's before the caller's, the longest first."""
+    numbers = {Side.CALLEE: callee, Side.CALLER: caller}
+    fitting = sorted(
+        (block for block in account.blocks if numbers[Side(block.side)].startswith(block.prefix)),
+        key=lambda block: (block.side != Side.CALLEE, -len(block.prefix), not block.own),
+    )
+    found = next((block for block in fitting if block.enabled), None)
+    if trail is not None:
+        for block in fitting:
+            mark, detail = Mark.PASSED_OVER, "is disabled"
+            if block is found:
+                mark, detail = Mark.REFUSED, "blocks this call"
+            trail.append(Step(Topic.BLOCKLIST, block.label(account.code), mark, detail))
+            if block is found:
+                break
+        if not fitting:
+            trail.append(Step(Topic.BLOCKLIST, "", Mark.PASSED_OVER, "no entry fits this call"))
+    return found
+
+
+# --- The route ------------------------------------------------------------------------------------
+
+
+class _Unreadable(Exception):
+    """A route that would be next has a schedule or a time zone that cannot be read."""
+
+
+def _route(facts: CallFacts, account: AccountRow, callee: str, trail: Trail) -> RouteRow | None:
+    """The route of the longest prefix that holds now; the account's own before all accounts'."""
+    ordered = sorted(account.routes, key=lambda route: (-len(route.prefix), not route.own))
+    by_prefix = {
+        prefix: tuple(rows) for prefix, rows in groupby(ordered, key=lambda route: route.prefix)
+    }
+    for prefix in reversed(prefixes_of(callee)):
+        rows = by_prefix.get(prefix, ())
+        if trail is not None and not rows:
+            trail.append(Step(Topic.PREFIX, prefix or "default", Mark.PASSED_OVER, "no route"))
+        for route in rows:
+            why_not = _why_not(route, account, facts.at_ms)
+            if trail is not None:
+                mark, what = Mark.PASSED_OVER, why_not
+                if not why_not:
+                    mark = Mark.REFUSED if route.block else Mark.FOUND
+                    what = "blocks this number" if route.block else "is the route"
+                label = route.label(account.code)
+                trail.append(Step(Topic.PREFIX, prefix or "default", mark, f"route {label} {what}"))
+            if not why_not:
+                return route
+    return None
+
+
+def _why_not(route: RouteRow, account: AccountRow, at_ms: int) -> str:
+    """Why the route does not hold now; '' if it does."""
+    if not route.enabled:
+        return "is disabled"
+    if route.valid_from_ms is not None and at_ms < route.valid_from_ms:
+        return f"is not valid before {_utc(route.valid_from_ms)}"
+    if route.valid_until_ms is not None and at_ms >= route.valid_until_ms:
+        return f"was valid until {_utc(route.valid_until_ms)}"
+    if not route.schedule:
+        return ""
+    try:
+        local = datetime.fromtimestamp(at_ms / 1000, ZoneInfo(account.time_zone))
+        if read_schedule(route.schedule).covers(local):
+            return ""
+    except ScheduleError as error:
+        label = route.label(account.code)
+        raise _Unreadable(f"route {label} has a schedule that cannot be read: {error}") from error
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise _Unreadable(
+            f"account {account.code} has a time zone that is not known here: {account.time_zone!r}"
+        ) from error
+    return f"is outside its schedule {route.schedule} ({local:%a %H:%M} in {account.time_zone})"
+
+
+def _utc(at_ms: int) -> str:
+    return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+# --- The plan -------------------------------------------------------------------------------------
 
 
 def _plan(
@@ -171,59 +297,19 @@ def _plan(
     caller: str,
     callee: str,
     default_max_call_s: int,
+    trail: Trail,
 ) -> Plan | Refusal:
-    label = f"{route.prefix or 'default'} ({account.code if route.own else 'all'})"
-    targets = tuple(_target(row, callee, caller) for row in _ordered(route.targets, facts.call_id))
+    label = route.label(account.code)
+    rows = () if route.block else route.targets
+    targets = targets_of(rows, facts.call_id, account, callee, caller, trail)
     if route.block:
         verdict = (Disposition.BLOCKED, causes.REJECTED, f"route {label} blocks this number")
     elif not targets:
         verdict = (Disposition.NO_ROUTE, causes.UNALLOCATED, f"route {label} names no trunk")
     elif all(target.skipped for target in targets):
-        skipped = ", ".join(f"{target.trunk} is {target.skipped}" for target in targets)
+        skipped = ", ".join(f"{target.trunk} {target.why_skipped}" for target in targets)
         verdict = (Disposition.CONGESTION, causes.CONGESTION, f"route {label}: {skipped}")
     else:
         max_call_s = account.max_call_s or default_max_call_s
         return Plan(account.code, callee, caller, route.prefix, label, max_call_s, targets)
     return Refusal(*verdict, account.code, callee, caller, route.prefix, label, targets)
-
-
-def _account(keys: tuple[str, ...], accounts: tuple[AccountRow, ...]) -> AccountRow | None:
-    by_code = {account.code: account for account in accounts}
-    return next((by_code[key] for key in keys if key in by_code), None)
-
-
-def _no_account(keys: tuple[str, ...]) -> str:
-    tried = " or ".join(repr(key[:MAX_SHOWN]) for key in keys)
-    return f"no account has the code {tried}" if tried else "the caller's channel names no account"
-
-
-def _longest(routes: tuple[RouteRow, ...]) -> RouteRow | None:
-    return max(routes, key=lambda route: (len(route.prefix), route.own), default=None)
-
-
-def _ordered(rows: tuple[TargetRow, ...], call_id: str) -> list[TargetRow]:
-    """Targets by priority; within a priority drawn by weight.
-
-    The draw is a hash of the call id, so that a call which is routed again after a crash goes
-    where it went before. Each target gets the key u^(1/weight) with u uniform in (0, 1): sorting
-    by it draws without replacement in proportion to the weights (Efraimidis and Spirakis, 2006).
-    """
-
-    def draw(row: TargetRow) -> float:
-        digest = blake2b(f"{call_id}/{row.trunk}".encode(), digest_size=8).digest()
-        uniform = (int.from_bytes(digest) + 1) / (2**64 + 2)
-        return uniform ** (1 / row.weight) if row.weight > 0 else 0.0
-
-    return sorted(rows, key=lambda row: (row.priority, -draw(row), row.trunk))
-
-
-def _target(row: TargetRow, callee: str, caller: str) -> Target:
-    sent = row.add_prefix + callee[row.strip_digits :]
-    return Target(
-        trunk=row.trunk,
-        endpoint=row.dial_string.replace("{number}", sent),
-        callee=sent,
-        caller=row.caller_id or caller,
-        ring_timeout_s=row.ring_timeout_s,
-        skipped="" if row.enabled else "disabled",
-    )

@@ -2,9 +2,12 @@
 one ``&`` too many dials a second destination at somebody's cost."""
 
 import re
+import zoneinfo
 
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
+
+from calls import rewrites, schedules
 
 NUMBER_PLACE = "{number}"
 
@@ -23,6 +26,13 @@ validate_prefix = RegexValidator(
 validate_added_prefix = RegexValidator(
     r"\A[+0-9*#A-D]*\Z", "Only + 0-9 * # A-D can be dialled in front of a number."
 )
+validate_blocked_prefix = RegexValidator(
+    r"\A[0-9]{1,15}\Z", "A blocked prefix is made of 1 to 15 digits."
+)
+validate_country_code = RegexValidator(
+    r"\A[1-9][0-9]{0,3}\Z", "A country code is 1 to 4 digits without 0 in front, such as 33."
+)
+validate_dialled_prefix = RegexValidator(r"\A[0-9]{1,8}\Z", "Such a prefix is 1 to 8 digits.")
 validate_caller_number = RegexValidator(
     r"\A\+?[0-9]{1,20}\Z", "A caller's number is up to 20 digits, with or without + in front."
 )
@@ -46,3 +56,28 @@ def validate_dial_string(text: str) -> None:
             "braces, as in PJSIP/{number}@carrier-a or Local/{number}@monkeys.",
             code="dial_string",
         )
+
+
+def validate_time_zone(text: str) -> None:
+    """Accept the name of a time zone of the IANA database; ``ValidationError`` for all else."""
+    if text not in zoneinfo.available_timezones():
+        raise ValidationError(
+            "There is no such time zone; their names are like Europe/Paris, America/New_York, UTC.",
+            code="time_zone",
+        )
+
+
+def validate_schedule(text: str) -> None:
+    """Accept what calls.schedules can read; ``ValidationError`` with its sentence for all else."""
+    try:
+        schedules.read_schedule(text)
+    except schedules.ScheduleError as error:
+        raise ValidationError(str(error), code="schedule") from error
+
+
+def validate_rewrite(text: str) -> None:
+    """Accept what calls.rewrites can use; ``ValidationError`` with its sentence for all else."""
+    try:
+        rewrites.compiled(text)
+    except rewrites.RewriteError as error:
+        raise ValidationError(str(error), code="rewrite") from error

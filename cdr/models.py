@@ -36,6 +36,7 @@ OUTCOMES = {
     Outcome.SKIPPED_DOWN: "skipped: down",
     Outcome.SKIPPED_FULL: "skipped: full",
     Outcome.SKIPPED_CPS: "skipped: calls per second",
+    Outcome.SKIPPED_NUMBER: "skipped: number",
 }
 
 

@@ -58,6 +58,7 @@ class Outcome(StrEnum):
     SKIPPED_DOWN = "skipped_down"
     SKIPPED_FULL = "skipped_full"
     SKIPPED_CPS = "skipped_cps"
+    SKIPPED_NUMBER = "skipped_number"
 
 
 class Integrity(StrEnum):

@@ -42,6 +42,13 @@ SECTIONS = [
             _entry("Trunks", "dns", "calls.trunk"),
             _entry("Routes", "alt_route", "calls.route"),
             _entry("Limits", "speed", "calls.limit"),
+            _entry("Blocklist", "block", "calls.block"),
+            {
+                "title": "Where would it go?",
+                "icon": "help",
+                "link": reverse_lazy("admin:calls_route_explain"),
+                "permission": _may("calls.view_route"),
+            },
         ],
     },
     {

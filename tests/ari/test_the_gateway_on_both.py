@@ -51,7 +51,7 @@ async def test_a_call_is_set_up_dialled_and_taken_down(ready, do):
     a, b, bridge = ready.a, ready.b, ready.bridge
     look = LookUp((a, b), bridge)
     assert await do(look) == Listed(NOW_MS, {a: "Down", b: "Down"}, bridge=True)
-    for command in (Dial(b, a, 30), LimitChannel(b, 60), LimitChannel(a, 60)):
+    for command in (Dial(b, 30), LimitChannel(b, 60), LimitChannel(a, 60)):
         assert await do(command) == CommandDone(NOW_MS, command)
     for command in (Hangup(b, 16), Hangup(a, 17), DestroyBridge(bridge)):
         assert await do(command) == CommandDone(NOW_MS, command)
@@ -73,7 +73,7 @@ async def test_everything_that_ends_may_be_ended_again(ready, do):
 
 
 async def test_a_dial_that_may_have_been_done_is_not_done_again(ready, do):
-    outcome = await do(Dial(ready.b, ready.a, 30), again=True)
+    outcome = await do(Dial(ready.b, 30), again=True)
     assert isinstance(outcome, CommandFailed)
     assert (await ready.ask("GET", f"/channels/{ready.b}"))[1]["state"] == "Down"
 
@@ -90,7 +90,7 @@ async def test_an_endpoint_that_does_not_exist_is_told_after_a_409_as_well(ready
 async def test_legs_that_are_gone_cannot_be_joined_or_dialled(ari, do):
     await do(CreateBridge(ari.bridge))
     add = await do(AddToBridge(ari.bridge, (ari.a, ari.b)))
-    dial = await do(Dial(ari.b, ari.a, 30))
+    dial = await do(Dial(ari.b, 30))
 
     assert "400 Channel not found" in add.reason
     assert "404 Channel not found" in dial.reason

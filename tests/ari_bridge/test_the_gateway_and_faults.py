@@ -24,7 +24,7 @@ from tests.lab.ports import free_port
 A, B, BRIDGE = "1.2", "1.2.b1", "1.2.br"
 SIP = "PJSIP/33@carrier-a"
 CREATE = CreateChannel(B, A, SIP, 60, "4420")
-DIAL = Dial(B, A, 30)
+DIAL = Dial(B, 30)
 NOW_MS = 77
 
 
@@ -72,14 +72,17 @@ def sent(double, method):
 async def test_what_a_channel_is_created_with(ready):
     channel = ready.channels[B]
 
-    assert channel.variables == {"TIMEOUT(absolute)": "60", "CALLERID(num)": "4420"}
+    assert channel.variables == {"TIMEOUT(absolute)": "60", "CONNECTEDLINE(num,i)": "4420"}
     assert channel.app == "ringmaster"
 
 
 async def test_an_anonymous_caller_shows_no_number(ready, do):
     await do(replace(CREATE, channel_id="1.2.b2", caller_number=""))
 
-    assert "CALLERID(num)" not in ready.channels["1.2.b2"].variables
+    assert ready.channels["1.2.b2"].variables == {
+        "TIMEOUT(absolute)": "60",
+        "CONNECTEDLINE(pres,i)": "prohib",
+    }
 
 
 @pytest.mark.parametrize(

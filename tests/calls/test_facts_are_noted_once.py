@@ -103,9 +103,9 @@ def pending_after(event, *commands):
         (ChannelLeft(A, 1), LimitChannel(A, 60)),
         (ChannelLeft(A, 1), AddToBridge(BRIDGE, (A, b()))),
         (ChannelDestroyed(b(), 1), Hangup(b(), 16)),
-        (ChannelDestroyed(b(), 1), Dial(b(), A, 30)),
+        (ChannelDestroyed(b(), 1), Dial(b(), 30)),
         (ChannelDestroyed(b(), 1), CreateChannel(b(), A, "x", 1, "")),
-        (ChannelRinging(b(), 1), Dial(b(), A, 30)),
+        (ChannelRinging(b(), 1), Dial(b(), 30)),
     ],
 )
 def test_a_command_whose_purpose_is_fulfilled_or_void_is_dropped(event, pointless):

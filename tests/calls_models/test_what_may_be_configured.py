@@ -5,7 +5,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError
 
-from calls.models import Account, Route, RouteTarget, Trunk
+from calls.models import Account, Block, Route, RouteTarget, Trunk
 from calls.validators import validate_dial_string
 
 pytestmark = pytest.mark.django_db
@@ -73,6 +73,7 @@ def test_a_dial_string_that_could_dial_something_else_is_refused(text):
     ],
 )
 def test_a_trunk_takes_only_values_that_can_be_dialled(trunk, field, good, bad):
+    trunk.caller_id_policy = "account"
     for value in good:
         setattr(trunk, field, value)
         trunk.full_clean()
@@ -139,3 +140,92 @@ def test_rows_are_named_as_people_speak_of_them(account, trunk):
         "default",
         "carrier-a (priority 1, weight 100)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("field", "good", "bad"),
+    [
+        (
+            "time_zone",
+            ["", "UTC", "Europe/Paris"],
+            ["Mars/Base", "../x", "Europe/Paris\n"],
+        ),
+        ("country_code", ["", "1", "33", "7840"], ["0", "033", "+33", "33\n", "12345", "\u0663"]),
+        ("international_prefix", ["", "00", "011"], ["+", "0 0", "00\n", "123456789"]),
+        ("caller_id", ["", "+33123", "33123"], ["Acme", "1&2"]),
+    ],
+)
+def test_an_account_takes_only_a_numbering_plan_that_exists(account, field, good, bad):
+    for value in good:
+        setattr(account, field, value)
+        account.full_clean()
+    for value in bad:
+        setattr(account, field, value)
+        with pytest.raises(ValidationError) as refusal:
+            account.full_clean()
+        assert list(refusal.value.message_dict) == [field]
+
+
+def test_an_account_without_a_time_zone_has_utc(account):
+    account.time_zone = ""
+    account.full_clean()
+    assert account.time_zone == "UTC"
+
+
+def test_a_national_prefix_needs_a_country_code(account):
+    account.national_prefix = "0"
+    with pytest.raises(ValidationError, match="without the country code"):
+        account.full_clean()
+    account.country_code = "33"
+    account.full_clean()
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"rewrite_match": "("}, "rewrite_match"),
+        ({"rewrite_match": "1" * 101}, "rewrite_match"),
+        ({"rewrite_match": "^49", "rewrite_replace": "@evil"}, "rewrite_replace"),
+        ({"rewrite_match": "^49", "rewrite_replace": r"\1"}, "rewrite_replace"),
+        ({"rewrite_replace": "1"}, "rewrite_match"),
+        ({"caller_id_policy": "fixed"}, "caller_id"),
+        ({"caller_id_policy": "pass", "caller_id": "4930"}, "caller_id"),
+        ({"caller_id_policy": "anonymous", "caller_id": "4930"}, "caller_id"),
+        ({"caller_id_policy": "whatever"}, "caller_id_policy"),
+    ],
+)
+def test_a_trunk_that_could_not_do_what_it_says_is_refused(trunk, changes, field):
+    for name, value in changes.items():
+        setattr(trunk, name, value)
+    with pytest.raises(ValidationError) as refusal:
+        trunk.full_clean()
+    assert field in refusal.value.message_dict
+
+
+def test_a_trunk_with_a_rewrite_and_a_number_of_its_own_is_accepted(trunk):
+    trunk.rewrite_match, trunk.rewrite_replace = "^49(.*)", r"0\1"
+    trunk.caller_id_policy, trunk.caller_id = "fixed", "+4930"
+    trunk.full_clean()
+
+
+@pytest.mark.parametrize("schedule", ["weekends", "mon 8-18", "mon 08:00-18:00,"])
+def test_a_schedule_that_cannot_be_read_is_refused(schedule):
+    with pytest.raises(ValidationError, match="schedule"):
+        Route(prefix="49", schedule=schedule).full_clean()
+
+
+@pytest.mark.parametrize("prefix", ["", "+49", "4930123456789012", "49\n", "*"])
+def test_a_blocklist_entry_needs_digits_and_never_blocks_everybody(prefix):
+    with pytest.raises(ValidationError, match="prefix"):
+        Block(prefix=prefix).full_clean()
+
+
+def test_a_side_and_prefix_has_one_entry_for_all_accounts_and_one_for_each(account):
+    Block.objects.create(prefix="49")
+    Block.objects.create(prefix="49", side="caller")
+    Block.objects.create(prefix="49", account=account)
+    for whose in (None, account):
+        with pytest.raises(ValidationError, match="already"):
+            Block(prefix="49", account=whose).full_clean()
+        with pytest.raises(IntegrityError), transaction.atomic():
+            Block.objects.create(prefix="49", account=whose)

@@ -5,7 +5,7 @@ import redis
 from django.db import transaction
 
 from calls import config_version
-from calls.models import Account, Route, RouteTarget, Trunk
+from calls.models import Account, Block, Route, RouteTarget, Trunk
 
 NOBODY_LISTENS = "redis://:hunter2@127.0.0.1:1/0"
 
@@ -33,6 +33,14 @@ def test_each_save_and_each_deletion_counts(counter):
     for row in (target, route, trunk, account):
         row.delete()
     assert counter() == 9
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_blocklist_entry_counts(counter):
+    entry = Block.objects.create(prefix="49")
+    assert counter() == 1
+    entry.delete()
+    assert counter() == 2
 
 
 @pytest.mark.django_db(transaction=True)

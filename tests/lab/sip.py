@@ -32,8 +32,8 @@ SCENARIOS = Path(__file__).with_name("sipp")
 FOREVER_MS = 3_600_000
 RING_MS = 200
 FINAL_CODES = (
-    *(300, 301, 302, *range(400, 409), *range(410, 417), 420, 423),
-    *(*range(480, 495), *range(500, 506), 513, *range(600, 608)),
+    *(300, 301, 302, 305, 380, *range(400, 409), *range(410, 417), 420, 423),
+    *(*range(480, 495), *range(500, 506), 513, *range(600, 609)),
 )
 """The final SIP codes other than 200 that callers understand and carriers can give."""
 
@@ -250,11 +250,13 @@ class Caller:
 class Carrier:
     """A carrier on one SIP port: what it does is told by the dialled number (carrier.xml).
 
-    ``ring_ms`` is the time from 180 or 183 to the answer.
+    ``ring_ms`` is the time from 180 or 183 to the answer. With ``keeps_messages`` every SIP message
+    is kept, for ``invites``.
     """
 
-    def __init__(self, port: int, *, ring_ms: int = RING_MS) -> None:
+    def __init__(self, port: int, *, ring_ms: int = RING_MS, keeps_messages: bool = False) -> None:
         self.port = port
+        self._keeps_messages = keeps_messages
         self._program = _sipp()
         self._folder = temporary_folder("carrier")
         self._scenario = _scenario("carrier", self._folder, RING_MS=ring_ms)
@@ -267,6 +269,7 @@ class Carrier:
             [
                 *(self._program, "-sf", str(self._scenario)),
                 *_common(self.port, self._folder),
+                *self._messages_kept(),
             ],
             self._folder / "screen.log",
             cwd=self._folder,
@@ -307,6 +310,18 @@ class Carrier:
             )
             if urllib.parse.unquote(seen) == number
         ]
+
+    def invites(self) -> list[str]:
+        """The INVITEs that came, whole, in order; for a carrier that keeps messages."""
+        path = self._folder / "messages.log"
+        text = path.read_text(errors="replace") if path.exists() else ""
+        found = re.findall(r"message received[^\n]*\n\n(INVITE .*?)\n\n", text, flags=re.S)
+        return [invite.replace("\r", "") for invite in found]
+
+    def _messages_kept(self) -> tuple[str, ...]:
+        if not self._keeps_messages:
+            return ()
+        return ("-trace_msg", "-message_file", str(self._folder / "messages.log"))
 
     def all_seen(self) -> list[str]:
         """What happened to all calls to any number, in order."""

@@ -23,7 +23,7 @@ def test_b_is_dialled_only_when_both_legs_are_in_the_bridge():
     assert kinds.index(AddToBridge) > max(kinds.index(CreateChannel), kinds.index(CreateBridge))
     assert kinds[-1] is Dial
     assert AddToBridge(BRIDGE, (A, b())) in world.done
-    assert world.done[-1] == Dial(b(), A, 30)
+    assert world.done[-1] == Dial(b(), 30)
 
 
 @pytest.mark.parametrize("first", [CreateChannel, CreateBridge])
@@ -45,7 +45,7 @@ def test_both_legs_have_a_hard_limit_before_anything_rings():
     (created,) = [each for each in world.done if isinstance(each, CreateChannel)]
     assert created.limit_s == 60 + 20
     assert LimitChannel(A, 60 + 20 + 40) in world.done
-    assert world.done.index(LimitChannel(A, 120)) < world.done.index(Dial(b(), A, 20))
+    assert world.done.index(LimitChannel(A, 120)) < world.done.index(Dial(b(), 20))
 
 
 def test_an_attempt_whose_channel_cannot_be_made_is_followed_by_the_next():

@@ -149,7 +149,7 @@ def test_a_dial_of_which_nothing_is_heard_is_given_up_and_never_repeated():
 def dialling_without_a_reply(**changes):
     """B was dialled, the reply and Asterisk's word of it are lost."""
     world = World(**changes)
-    failed = CommandFailed(0, Dial(b(), A, 30), "no answer within 2 s", unknown=True)
+    failed = CommandFailed(0, Dial(b(), 30), "no answer within 2 s", unknown=True)
     world.broken[Dial] = failed
     world.hear(entered())
     world.broken.clear()

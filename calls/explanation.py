@@ -1,0 +1,45 @@
+"""Why a call would go where it goes: the live path's own query and choice, with every step."""
+
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from calls.lookup import look_up, with_caller_blocks
+from calls.numbers import diallable
+from calls.routing import CallFacts, Plan, Refusal, choose
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What was asked, and what would come of it now; ``found.steps`` say why."""
+
+    facts: CallFacts
+    found: Plan | Refusal
+
+    @property
+    def routed(self) -> bool:
+        return isinstance(self.found, Plan)
+
+    @property
+    def verdict(self) -> str:
+        """The outcome in one sentence."""
+        found = self.found
+        if isinstance(found, Plan):
+            trunks = ", then ".join(each.trunk for each in found.targets if not each.skipped)
+            return f"{found.callee} goes by route {found.route} to {trunks}."
+        return f"Refused as {found.disposition} (cause {found.cause}): {found.reason}."
+
+
+def explain(
+    dialled: str, *, account: str, caller: str = "", at_ms: int, call_id: str = "explained"
+) -> Explanation:
+    """Decide a call that nobody makes, from the database as it is now.
+
+    ``dialled`` and ``caller`` are numbers as a caller would send them, any text; ``at_ms`` is the
+    moment in milliseconds since the epoch. Weights are drawn by ``call_id``: that of a real call
+    draws as it did. Raises django.db.DatabaseError or InterfaceError when the database fails.
+    """
+    facts = CallFacts(call_id, dialled, caller, (account,) if account else (), at_ms)
+    accounts, blocks, _ = look_up(facts.account_keys, diallable(dialled), diallable(caller))
+    accounts = with_caller_blocks(accounts, blocks)
+    return Explanation(facts, choose(facts, accounts, settings.MAX_CALL_S, explain=True))

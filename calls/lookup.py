@@ -1,0 +1,209 @@
+"""The one query that brings what a call's route depends on, and its rows as frozen values.
+
+It comes in two parts, which are asked for alone or together: what depends on the callee's number
+(the accounts, their routes and callee blocklist entries), and what depends on the caller's (caller
+blocklist entries). Nothing is decided here: calls.routing.choose looks at every row again.
+"""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import groupby
+from typing import Any
+
+import orjson
+from django.db import close_old_connections, connection
+
+from calls.numbers import MAX_PREFIX, NumberingPlan
+from calls.rows import AccountRow, BlockRow, RouteRow, Side, TargetRow
+
+CallerBlocks = dict[str, tuple[BlockRow, ...]]
+"""Caller blocklist entries by the account's code."""
+
+# Numbers as calls.numbers.recognise has them: only the account, which the same query finds, says
+# how. What begins with + or is not made of digits alone is the same under every plan.
+_NUMBER = """
+    CASE WHEN {raw} = '' OR NOT {expand} THEN {raw}
+         WHEN international_prefix <> ''
+              AND substr({raw}, 1, length(international_prefix)) = international_prefix
+         THEN substr({raw}, length(international_prefix) + 1)
+         WHEN country_code = '' THEN {raw}
+         WHEN national_prefix = '' THEN country_code || {raw}
+         WHEN substr({raw}, 1, length(national_prefix)) = national_prefix
+         THEN country_code || substr({raw}, length(national_prefix) + 1)
+         ELSE {raw} END"""
+
+_WHO = """
+WITH dialled(callee, callee_expands, caller, caller_expands) AS (
+    SELECT CAST(%s AS text), CAST(%s AS boolean), CAST(%s AS text), CAST(%s AS boolean)
+), who AS (
+    SELECT account.*, {callee} AS callee, {caller} AS caller
+    FROM calls_account account CROSS JOIN dialled
+    WHERE account.code IN ({codes})
+), lengths(n) AS (VALUES {lengths})
+"""
+
+_ACCOUNTS = """
+SELECT code, 'account', {json}(enabled, max_call_s, time_zone, country_code, international_prefix,
+       national_prefix, caller_id,
+       EXISTS (SELECT 1 FROM calls_block WHERE side = 'caller'))
+FROM who
+"""
+
+# The account's own rows and those for all are searched for apart, as an OR would read the rows of
+# every account that has the same prefix.
+_OWNERS = ("{row}.account_id IS NULL", "{row}.account_id = who.id")
+
+_ROUTES = """
+SELECT who.code, 'route', {json}(route.id, route.prefix, route.account_id IS NOT NULL,
+       route.action = 'block', route.enabled, route.valid_from, route.valid_until, route.schedule,
+       trunk.name, trunk.dial_string, trunk.enabled, trunk.ring_timeout_s, trunk.strip_digits,
+       trunk.add_prefix, trunk.caller_id, target.priority, target.weight, trunk.caller_id_policy,
+       trunk.rewrite_match, trunk.rewrite_replace, target.strip_digits, target.add_prefix)
+FROM who
+JOIN lengths ON lengths.n <= length(who.callee)
+JOIN calls_route route ON route.prefix = substr(who.callee, 1, lengths.n) AND {owner}
+LEFT JOIN calls_routetarget target ON target.route_id = route.id
+LEFT JOIN calls_trunk trunk ON trunk.id = target.trunk_id
+"""
+
+_BLOCKS = """
+SELECT who.code, 'block', {json}(block.id, block.side, block.prefix, block.account_id IS NOT NULL,
+       block.enabled, block.note)
+FROM who
+JOIN lengths ON lengths.n BETWEEN 1 AND length(who.{side})
+JOIN calls_block block ON block.side = '{side}'
+     AND block.prefix = substr(who.{side}, 1, lengths.n) AND {owner}
+"""
+
+
+def look_up(
+    account_keys: tuple[str, ...], callee: str | None, caller: str | None
+) -> tuple[tuple[AccountRow, ...], CallerBlocks, bool | None]:
+    """The accounts with those codes and what there is for the numbers of one call.
+
+    ``callee`` and ``caller`` are diallable numbers as received, '' for none; None leaves that part
+    out. Gives the accounts (none where the callee's part was left out), the caller blocklist
+    entries of the asked caller, and whether there are any caller blocklist entries at all (None
+    where no account was found to tell). Raises django.db.DatabaseError or InterfaceError when the
+    database fails.
+    """
+    if not account_keys:
+        return (), {}, None
+    close_old_connections()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            query(connection.vendor, len(account_keys), callee is not None, caller is not None),
+            parameters(account_keys, callee or "", caller or ""),
+        )
+        found = [(code, kind, _plain(payload)) for code, kind, payload in cursor.fetchall()]
+    accounts: list[AccountRow] = []
+    blocks: CallerBlocks = {}
+    any_caller_blocks = None
+    for code, group in groupby(sorted(found, key=lambda row: row[0]), key=lambda row: row[0]):
+        rows = [(kind, payload) for _, kind, payload in group]
+        entries = tuple(BlockRow(*payload) for kind, payload in rows if kind == "block")
+        blocks[code] = tuple(entry for entry in entries if entry.side == Side.CALLER)
+        for payload in (payload for kind, payload in rows if kind == "account"):
+            routes = _routes([payload for kind, payload in rows if kind == "route"])
+            callee_blocks = tuple(entry for entry in entries if entry.side == Side.CALLEE)
+            accounts.append(_account(code, payload, routes, callee_blocks))
+            any_caller_blocks = bool(payload[7])
+    return tuple(accounts), blocks, any_caller_blocks
+
+
+def with_caller_blocks(
+    accounts: tuple[AccountRow, ...], blocks: CallerBlocks
+) -> tuple[AccountRow, ...]:
+    """The accounts, with the caller blocklist entries beside those of the callee."""
+    return tuple(
+        replace(account, blocks=account.blocks + blocks[account.code])
+        if blocks.get(account.code)
+        else account
+        for account in accounts
+    )
+
+
+@lru_cache
+def query(vendor: str, codes: int, of_callee: bool, of_caller: bool) -> str:
+    """The SQL for so many account codes, with the parts that are asked for."""
+    # Both give JSON arrays; psycopg2 would parse PostgreSQL's by itself, and slower.
+    json = {"postgresql": "json_build_array"}.get(vendor, "json_array")
+    parts = []
+    if of_callee:
+        parts.append(_ACCOUNTS)
+        parts += [_ROUTES.replace("{owner}", owner.format(row="route")) for owner in _OWNERS]
+    for side in [Side.CALLEE] * of_callee + [Side.CALLER] * of_caller:
+        for owner in _OWNERS:
+            block = _BLOCKS.replace("{owner}", owner.format(row="block"))
+            parts.append(block.replace("{side}", side))
+    who = _WHO.format(
+        callee=_NUMBER.format(raw="dialled.callee", expand="dialled.callee_expands"),
+        caller=_NUMBER.format(raw="dialled.caller", expand="dialled.caller_expands"),
+        codes=", ".join(["%s"] * codes),
+        lengths=", ".join(f"({n})" for n in range(MAX_PREFIX + 1)),
+    )
+    return who + "UNION ALL".join(parts).replace("{json}", json)
+
+
+def parameters(account_keys: tuple[str, ...], callee: str, caller: str) -> list[Any]:
+    """The query's parameters for the numbers of a call."""
+    return [*_as_dialled(callee), *_as_dialled(caller), *account_keys]
+
+
+def _as_dialled(number: str) -> tuple[str, bool]:
+    return number.removeprefix("+"), number.isascii() and number.isdigit()
+
+
+def _plain(payload: Any) -> list[Any]:
+    plain: list[Any] = orjson.loads(payload) if isinstance(payload, str) else payload
+    return plain
+
+
+def _account(
+    code: str, plain: list[Any], routes: tuple[RouteRow, ...], blocks: tuple[BlockRow, ...]
+) -> AccountRow:
+    enabled, max_call_s, time_zone, country_code, international, national, caller_id, _ = plain
+    return AccountRow(
+        code,
+        bool(enabled),
+        max_call_s,
+        routes,
+        NumberingPlan(country_code, international, national),
+        time_zone,
+        caller_id,
+        blocks,
+    )
+
+
+def _routes(rows: list[list[Any]]) -> tuple[RouteRow, ...]:
+    rows.sort(key=lambda row: row[0])
+    return tuple(_route(list(group)) for _, group in groupby(rows, key=lambda row: row[0]))
+
+
+def _route(rows: list[list[Any]]) -> RouteRow:
+    route_id, prefix, own, block, enabled, valid_from, valid_until, schedule = rows[0][:8]
+    return RouteRow(
+        route_id,
+        prefix,
+        bool(own),
+        bool(block),
+        tuple(_target(row[8:]) for row in rows if row[8] is not None),
+        bool(enabled),
+        _ms(valid_from),
+        _ms(valid_until),
+        schedule,
+    )
+
+
+def _target(plain: list[Any]) -> TargetRow:
+    name, dial_string, enabled, *others = plain
+    return TargetRow(name, dial_string, bool(enabled), *others)
+
+
+def _ms(moment: str | None) -> int | None:
+    """Milliseconds since the epoch; SQLite's times bear no zone and are UTC."""
+    if moment is None:
+        return None
+    read = datetime.fromisoformat(moment)
+    return round((read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -1,0 +1,253 @@
+"""What the directory brings of rows that hold at times, of blocklists and of numbering plans."""
+
+from datetime import UTC, datetime
+
+import pytest
+from asgiref.sync import async_to_sync, sync_to_async
+from django.db import DatabaseError, connection
+from django.test.utils import CaptureQueriesContext
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from calls import directory as directory_module
+from calls import lookup
+from calls.directory import Directory
+from calls.errors import RoutingUnavailable
+from calls.models import Account, Block, Route, RouteTarget, Trunk
+from calls.numbers import NumberingPlan, recognise
+from calls.routing import CallFacts
+from tests.routing.rows import MONDAY_NOON, gist
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def _same_connection(monkeypatch):
+    """Query on the test's own connection: threads of their own would not see its transaction."""
+
+    def in_this_thread(function, **kwargs):
+        return sync_to_async(function, thread_sensitive=True)
+
+    monkeypatch.setattr(directory_module, "sync_to_async", in_this_thread)
+    monkeypatch.setattr(lookup, "close_old_connections", lambda: None)
+
+
+@pytest.fixture
+def account():
+    return Account.objects.create(code="acme", name="Acme")
+
+
+def add(prefix, name="a", account=None, **changes):
+    of_target = {key: changes.pop(key) for key in ("priority", "weight") if key in changes}
+    route = Route.objects.create(prefix=prefix, account=account, **changes)
+    trunk, _ = Trunk.objects.get_or_create(
+        name=name, defaults={"dial_string": "PJSIP/{number}@" + name}
+    )
+    RouteTarget.objects.create(route=route, trunk=trunk, **of_target)
+    return route
+
+
+class Worker:
+    """One worker's directory, asked as calls come."""
+
+    def __init__(self):
+        self.directory = Directory(7200)
+        self.queries = 0
+
+    def ask(self, dialled="49301", caller="4420", version=1, at_ms=MONDAY_NOON, keys=("acme",)):
+        facts = CallFacts("n:1", dialled, caller, keys, at_ms)
+        with CaptureQueriesContext(connection) as captured:
+            found = async_to_sync(self.directory.find)(facts, version)
+        self.queries = len(captured)
+        return found
+
+
+@pytest.fixture
+def worker():
+    worker = Worker()
+    yield worker
+    worker.directory.close()
+
+
+@pytest.fixture
+def no_database(monkeypatch):
+    def gone(*args):
+        raise DatabaseError("the server is away")
+
+    return lambda: monkeypatch.setattr(directory_module, "look_up", gone)
+
+
+def test_a_route_is_found_with_one_query_and_remembered_without(account, worker):
+    add("49")
+    assert gist(worker.ask()) == ["PJSIP/49301@a"]
+    assert worker.queries == 1
+    assert gist(worker.ask()) == ["PJSIP/49301@a"]
+    assert gist(worker.ask(caller="4421")) == ["PJSIP/49301@a"]
+    assert worker.queries == 0
+
+
+def test_a_change_counts_from_the_next_call_on(account, worker):
+    route = add("49")
+    worker.ask()
+    route.delete()
+    assert gist(worker.ask(version=1)) == ["PJSIP/49301@a"]
+    assert gist(worker.ask(version=2)) == ("no_route", 1)
+
+
+def test_what_holds_only_at_times_is_remembered_with_its_times(account, worker):
+    add("49", schedule="mon-fri 08:00-18:00")
+    add("4", "b", valid_until=datetime(2026, 12, 1, tzinfo=UTC))
+    hour_ms = 3_600_000
+
+    assert gist(worker.ask()) == ["PJSIP/49301@a"]
+    assert gist(worker.ask(at_ms=MONDAY_NOON + 8 * hour_ms)) == ["PJSIP/49301@b"]
+    assert gist(worker.ask(at_ms=MONDAY_NOON + 200 * hour_ms)) == ("no_route", 1)
+    assert worker.queries == 0
+
+
+def test_everything_that_a_row_says_arrives(account, worker):
+    account.time_zone, account.country_code, account.national_prefix = "Europe/Paris", "33", "0"
+    account.caller_id, account.max_call_s = "33100", 60
+    account.save()
+    route = add(
+        "331",
+        account=account,
+        priority=2,
+        weight=7,
+        schedule="daily",
+        valid_from=datetime(2026, 1, 1, 12, 30, 0, 250_000, tzinfo=UTC),
+        valid_until=datetime(2027, 1, 1, tzinfo=UTC),
+    )
+    RouteTarget.objects.update(strip_digits=2, add_prefix="9")
+    Trunk.objects.update(
+        ring_timeout_s=9,
+        strip_digits=1,
+        add_prefix="+",
+        rewrite_match="x",
+        rewrite_replace="1",
+        caller_id="44",
+        caller_id_policy="account",
+    )
+    Block.objects.create(prefix="339", note="premium", account=account, enabled=False)
+    Block.objects.create(prefix="331", note="off", enabled=False)
+    Block.objects.create(prefix="44", side="caller")
+
+    (row,), callers, any_callers = lookup.look_up(("acme", "alice"), "0123", "4420")
+
+    assert (row.code, row.enabled, row.max_call_s) == ("acme", True, 60)
+    assert (row.plan, row.time_zone) == (NumberingPlan("33", "00", "0"), "Europe/Paris")
+    assert row.caller_id == "33100"
+    assert [(block.prefix, block.own, block.enabled) for block in row.blocks] == [
+        ("331", False, False)
+    ]
+    assert [(block.side, block.prefix) for block in callers["acme"]] == [("caller", "44")]
+    assert any_callers is True
+    (found,) = row.routes
+    assert (found.route_id, found.prefix, found.own, found.block) == (route.id, "331", True, False)
+    assert (found.valid_from_ms, found.valid_until_ms) == (1_767_270_600_250, 1_798_761_600_000)
+    assert (found.schedule, found.enabled) == ("daily", True)
+    (target,) = found.targets
+    assert (target.trunk, target.dial_string) == ("a", "PJSIP/{number}@a")
+    assert (target.enabled, target.ring_timeout_s) == (True, 9)
+    assert (target.strip_digits, target.add_prefix) == (1, "+")
+    assert (target.route_strip_digits, target.route_add_prefix) == (2, "9")
+    assert (target.rewrite_match, target.rewrite_replace) == ("x", "1")
+    assert (target.caller_id, target.caller_id_policy) == ("44", "account")
+    assert (target.priority, target.weight) == (2, 7)
+
+
+def test_another_accounts_routes_and_blocks_are_not_brought(account, worker):
+    other = Account.objects.create(code="other", name="Other")
+    add("49301", "b", account=other)
+    Block.objects.create(prefix="49", account=other)
+    Block.objects.create(prefix="44", account=other, side="caller")
+    add("49")
+
+    assert gist(worker.ask()) == ["PJSIP/49301@a"]
+
+
+@pytest.mark.parametrize("side", ["callee", "caller"])
+def test_a_blocklist_entry_counts_for_calls_that_are_remembered_otherwise(account, worker, side):
+    add("49")
+    assert gist(worker.ask(caller="4420")) == ["PJSIP/49301@a"]
+    prefix = {"callee": "4930", "caller": "4420"}[side]
+    Block.objects.create(side=side, prefix=prefix)
+
+    assert gist(worker.ask(caller="4420", version=2)) == ("blocked", 21)
+    expected = ("blocked", 21) if side == "callee" else ["PJSIP/49301@a"]
+    assert gist(worker.ask(caller="4520", version=2)) == expected
+    assert gist(worker.ask(caller="4420", version=2)) == ("blocked", 21)
+    assert worker.queries == 0
+
+
+@pytest.mark.parametrize("side", ["callee", "caller"])
+def test_an_entry_taken_off_the_blocklist_blocks_nobody_any_more(account, worker, side):
+    add("49")
+    entry = Block.objects.create(side=side, prefix={"callee": "49", "caller": "44"}[side])
+    assert gist(worker.ask()) == ("blocked", 21)
+    entry.delete()
+
+    assert gist(worker.ask(version=2)) == ["PJSIP/49301@a"]
+
+
+def test_an_unknown_account_does_not_hide_the_caller_blocklist(account, worker):
+    add("49")
+    Block.objects.create(side="caller", prefix="4420")
+
+    assert gist(worker.ask(keys=("nobody",))) == ("unauthorized", 21)
+    assert gist(worker.ask()) == ("blocked", 21)
+
+
+def test_a_new_caller_to_a_known_destination_costs_one_query_for_the_blocklist(account, worker):
+    add("49")
+    Block.objects.create(side="caller", prefix="4420")
+    worker.ask(caller="4520")
+    worker.ask(caller="4620")
+    assert worker.queries == 1
+    worker.ask(caller="4620")
+    assert worker.queries == 0
+
+
+def test_with_the_database_gone_known_destinations_still_route(account, worker, no_database):
+    add("49")
+    Block.objects.create(side="caller", prefix="4420")
+    worker.ask(caller="4520")
+    worker.ask(caller="4420")
+    no_database()
+
+    assert gist(worker.ask(caller="4520", version=2)) == ["PJSIP/49301@a"]
+    assert gist(worker.ask(caller="4620", version=2)) == ["PJSIP/49301@a"]
+    assert gist(worker.ask(caller="4420", version=2)) == ("blocked", 21)
+    with pytest.raises(RoutingUnavailable, match="the server is away"):
+        worker.ask(dialled="49302")
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.text("01234*", min_size=1, max_size=8),
+    st.sampled_from(["", "+"]),
+    st.builds(
+        NumberingPlan,
+        st.text("1234", max_size=2),
+        st.sampled_from(["", "00", "011", "0"]),
+        st.text("01", max_size=2),
+    ),
+)
+def test_the_query_and_the_choice_read_a_number_the_same_way(account, digits, plus, plan):
+    """The choice looks only at prefixes of its own reading, so another one would find none."""
+    account.country_code = plan.country_code
+    account.international_prefix = plan.international_prefix
+    account.national_prefix = plan.national_prefix
+    account.save()
+    Route.objects.all().delete()
+    read = recognise(plus + digits, plan)
+    if read is None or not read[0][:15].isdigit():
+        return
+    route = Route.objects.create(prefix=read[0][:15])
+    Block.objects.all().delete()
+    Block.objects.create(side="caller", prefix=read[0][:15])
+
+    (row,), callers, _ = lookup.look_up(("acme",), plus + digits, plus + digits)
+
+    assert [found.route_id for found in row.routes] == [route.id]
+    assert len(callers["acme"]) == 1
