@@ -1,46 +1,19 @@
 """Accounts, trunks, routes and the blocklist in the admin."""
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.forms import ModelForm
 from django.forms.models import BaseInlineFormSet
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import display
 
-from calls import config_version
+from calls.configuration_admin import ConfigurationAdmin
 from calls.explanation_admin import ExplainMixin
+from calls.limit_admin import TrunkUse
 from calls.models import Account, Block, Route, RouteTarget, Trunk
-from calls.replay_admin import ReplayMixin
 from calls.route_csv_admin import RouteCsvMixin
 from calls.rows import CallerIdPolicy
-
-
-class ConfigurationAdmin(ReplayMixin, ModelAdmin):
-    """Says what a change would do before it is made, and when workers could not be told of it."""
-
-    list_fullwidth = True
-    warn_unsaved_form = True
-
-    def changeform_view(self, request, *args, **kwargs):
-        with config_version.collect_failures() as failures:
-            response = super().changeform_view(request, *args, **kwargs)
-        return self._with_warnings(request, response, failures)
-
-    def delete_view(self, request, *args, **kwargs):
-        with config_version.collect_failures() as failures:
-            response = super().delete_view(request, *args, **kwargs)
-        return self._with_warnings(request, response, failures)
-
-    def changelist_view(self, request, *args, **kwargs):
-        with config_version.collect_failures() as failures:
-            response = super().changelist_view(request, *args, **kwargs)
-        return self._with_warnings(request, response, failures)
-
-    def _with_warnings(self, request, response, failures):
-        for sentence in failures:
-            self.message_user(request, sentence, messages.WARNING)
-        return response
 
 
 @admin.register(Account)
@@ -63,12 +36,22 @@ class AccountAdmin(ConfigurationAdmin):
 
 
 @admin.register(Trunk)
-class TrunkAdmin(ConfigurationAdmin):
-    list_display = ("name", "dial_string", "enabled", "ring_timeout_s", "rewriting", "shown_caller")
+class TrunkAdmin(TrunkUse, ConfigurationAdmin):
+    list_display = (
+        "name",
+        "dial_string",
+        "enabled",
+        "health",
+        "calls_up",
+        "rewriting",
+        "shown_caller",
+    )
     list_filter = ("enabled",)
     search_fields = ("name", "dial_string")
     fieldsets = (
         (None, {"fields": ("name", "dial_string", "enabled", "ring_timeout_s")}),
+        ("What it carries", {"fields": (("max_calls", "max_cps"), "calls_up")}),
+        ("Whether it works", {"fields": ("health_override", "attempts_say")}),
         (
             "Numbers sent to this trunk",
             {"fields": (("strip_digits", "add_prefix"), ("rewrite_match", "rewrite_replace"))},

@@ -41,6 +41,7 @@ SECTIONS = [
             _entry("Accounts", "badge", "calls.account"),
             _entry("Trunks", "dns", "calls.trunk"),
             _entry("Routes", "alt_route", "calls.route"),
+            _entry("Limits", "speed", "calls.limit"),
             _entry("Blocklist", "block", "calls.block"),
             {
                 "title": "Where would it go?",
