@@ -294,6 +294,15 @@ def test_a_blocklist_entry_is_looked_at_too(admin_client, calls, trunks):
     assert asked(admin_client, url(trunks[0]), trunk_form(enabled=None)) == ([], 3)
 
 
+def test_a_new_blocklist_entry(admin_client, calls):
+    form = {"side": "callee", "prefix": "4930", "enabled": "on", "_replay": ""}
+    assert asked(admin_client, "/admin/calls/block/add/", form) == (
+        [(Effect.REFUSED, "a", "blocked (cause 21)", 1)],
+        2,
+    )
+    assert not Block.objects.exists()
+
+
 def limit_form(**changes):
     return {
         "scope": "account",
