@@ -4,12 +4,13 @@ Everything goes by the thousand: rows are read by key, written by bulk operation
 transaction, and the workers are told once, after the commit.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TypeVar
 
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, connections, models, router, transaction
 
 from calls import config_version
 from calls.errors import CallError
@@ -27,10 +28,19 @@ from calls.route_csv import (
 )
 
 BATCH = 1_000
-"""Rows in one statement; SQLite takes 32,766 parameters, of which a row needs up to ten."""
+"""Rows in one statement; SQLite takes 32,766 parameters, of which a row needs up to nine."""
 
 UPDATED = ("action", "enabled", "note", "valid_from", "valid_until", "schedule")
 """Fields in which a route may change and still be the same."""
+
+_TARGET = "(%s, %s, %s, %s, %s, %s)"
+_PUT_TARGETS = """
+INSERT INTO calls_routetarget (route_id, trunk_id, priority, weight, strip_digits, add_prefix)
+VALUES {rows}
+ON CONFLICT (route_id, trunk_id) DO UPDATE
+   SET priority = excluded.priority, weight = excluded.weight,
+       strip_digits = excluded.strip_digits, add_prefix = excluded.add_prefix
+"""
 
 Progress = Callable[[str, int], Tick]
 """Begins a stage, by its name and its number of lines or routes, and gives who is told of each."""
@@ -130,10 +140,20 @@ def export(routes: "models.QuerySet[Route]") -> Iterator[str]:
     return to_lines(spec for _, spec in _stored(ordered))
 
 
+class _Ids(dict[str, int]):
+    """Primary keys by the name in the file."""
+
+    def __missing__(self, name: str) -> int:
+        raise ImportRefused(
+            f"The account or trunk {name!r} was renamed or deleted while the file was read, so "
+            "nothing was imported; import it again."
+        )
+
+
 def _write(planned: Plan, progress: Progress) -> None:
     diff, ids = planned.diff, planned.ids
-    trunks = dict(Trunk.objects.values_list("name", "pk"))
-    accounts = dict(Account.objects.values_list("code", "pk"))
+    trunks = _Ids(Trunk.objects.values_list("name", "pk"))
+    accounts = _Ids(Account.objects.values_list("code", "pk"))
 
     def row(spec: RouteSpec) -> Route:
         return Route(
@@ -148,42 +168,65 @@ def _write(planned: Plan, progress: Progress) -> None:
             schedule=spec.schedule,
         )
 
-    def targets(pairs: Iterable[tuple[int, RouteSpec]]) -> Iterator[RouteTarget]:
-        for route_id, spec in pairs:
-            for target in spec.targets:
-                yield RouteTarget(
-                    route_id=route_id,
-                    trunk_id=trunks[target.trunk],
-                    priority=target.priority,
-                    weight=target.weight,
-                    strip_digits=target.strip_digits,
-                    add_prefix=target.add_prefix,
-                )
-
-    number = len(diff.added) + len(diff.changed) + len(diff.removed)
-    tick = progress("Writing", number)
+    tick = progress("Writing", len(diff.added) + len(diff.changed) + len(diff.removed))
     for removed in _batches(diff.removed, BATCH):
         gone = [ids[spec.key] for spec in removed]
         _delete(RouteTarget.objects.filter(route_id__in=gone))
         _delete(Route.objects.filter(pk__in=gone))
         tick(len(removed))
     for changed in _batches(diff.changed, BATCH):
-        # An INSERT that meets its own primary key: ten times as fast as bulk_update's CASE WHEN.
+        # An INSERT that meets its own primary key: bulk_update would write a CASE for each field
+        # with a branch for each row.
         Route.objects.bulk_create(
             [row(new) for _, new in changed],
             update_conflicts=True,
             unique_fields=["pk"],
             update_fields=UPDATED,
         )
-        moved = [(ids[new.key], new) for old, new in changed if old.targets != new.targets]
-        _delete(RouteTarget.objects.filter(route_id__in=[route_id for route_id, _ in moved]))
-        RouteTarget.objects.bulk_create(targets(moved), batch_size=BATCH)
+        _change_targets([(ids[new.key], old, new) for old, new in changed], trunks)
         tick(len(changed))
     for added in _batches(diff.added, BATCH):
         made = Route.objects.bulk_create([row(spec) for spec in added])
-        new = zip((route.pk for route in made), added, strict=True)
-        RouteTarget.objects.bulk_create(targets(new), batch_size=BATCH)
+        pairs = zip(made, added, strict=True)
+        _put_targets(
+            ((route.pk, target) for route, spec in pairs for target in spec.targets), trunks
+        )
         tick(len(added))
+
+
+def _change_targets(changed: Iterable[tuple[int, RouteSpec, RouteSpec]], trunks: _Ids) -> None:
+    """Take off the routes' trunks that are no longer theirs, and write those that differ."""
+    off: defaultdict[str, list[int]] = defaultdict(list)
+    put: list[tuple[int, TargetSpec]] = []
+    for route_id, old, new in changed:
+        kept = {target.trunk for target in new.targets}
+        for target in old.targets:
+            if target.trunk not in kept:
+                off[target.trunk].append(route_id)
+        before = set(old.targets)
+        put += [(route_id, target) for target in new.targets if target not in before]
+    for trunk, route_ids in off.items():
+        _delete(RouteTarget.objects.filter(trunk_id=trunks[trunk], route_id__in=route_ids))
+    _put_targets(put, trunks)
+
+
+def _put_targets(pairs: Iterable[tuple[int, TargetSpec]], trunks: _Ids) -> None:
+    """Write trunks of routes, new or not, by plain SQL: objects would cost half of an import."""
+    with connections[router.db_for_write(RouteTarget)].cursor() as cursor:
+        for some in _batches(pairs, BATCH):
+            values = [
+                value
+                for route_id, target in some
+                for value in (
+                    route_id,
+                    trunks[target.trunk],
+                    target.priority,
+                    target.weight,
+                    target.strip_digits,
+                    target.add_prefix,
+                )
+            ]
+            cursor.execute(_PUT_TARGETS.format(rows=", ".join([_TARGET] * len(some))), values)
 
 
 def _delete(rows: "models.QuerySet") -> None:

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 from django.core.management import CommandError, call_command
 
-from calls.models import Route, RouteTarget
-from calls.route_csv_store import carry_out, plan, read
+from calls.models import Route, RouteTarget, Trunk
+from calls.route_csv_store import ImportRefused, carry_out, plan, read
 
 A = (True, "", [("a", 1, 100)])
 
@@ -163,9 +163,26 @@ def test_an_import_that_was_agreed_to_is_refused_when_routes_changed_since(file,
     deck = read(file("49,,route,true,,a").read_text())
     digest = plan(deck).diff.digest()
     add_route("49", "b")
-    with pytest.raises(Exception, match="Routes have been changed since the preview"):
+    with pytest.raises(ImportRefused, match="Routes have been changed since the preview"):
         carry_out(deck, expected=digest)
     assert Route.objects.get().targets.get().trunk.name == "b"
+
+
+def test_only_the_trunks_that_differ_are_written(run, file, routes, add_route):
+    route = add_route("49", "a", "b")
+    before = {target.trunk.name: target.pk for target in route.targets.all()}
+    Trunk.objects.create(name="c", dial_string="PJSIP/{number}@c")
+    run("import_routes", file("49,,route,true,,a:1|c:2"))
+    assert routes()["49", ""][2] == [("a", 1, 100), ("c", 2, 100)]
+    assert route.targets.get(trunk__name="a").pk == before["a"]
+
+
+def test_a_trunk_that_goes_away_while_the_file_is_read_stops_the_import(file, routes, configured):
+    deck = read(file("49,,route,true,,b").read_text())
+    Trunk.objects.get(name="b").delete()
+    with pytest.raises(ImportRefused, match="'b' was renamed or deleted"):
+        carry_out(deck)
+    assert routes() == {}
 
 
 def test_what_is_exported_is_imported_without_a_change(run, tmp_path, add_route):
