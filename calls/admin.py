@@ -12,14 +12,18 @@ from calls.configuration_admin import ConfigurationAdmin
 from calls.explanation_admin import ExplainMixin
 from calls.limit_admin import TrunkUse
 from calls.models import Account, Block, Route, RouteTarget, Trunk
+from calls.replay_admin import ReplayMixin
+from calls.route_csv_admin import RouteCsvMixin
 from calls.rows import CallerIdPolicy
 
 
 @admin.register(Account)
-class AccountAdmin(ConfigurationAdmin):
+class AccountAdmin(ReplayMixin, ConfigurationAdmin):
     list_display = ("code", "name", "enabled", "max_call_s", "time_zone", "country_code")
     list_filter = ("enabled",)
     search_fields = ("code", "name")
+    # No call that there is a record of was an account's that did not exist.
+    replay_on_add = False
     fieldsets = (
         (
             None,
@@ -33,7 +37,7 @@ class AccountAdmin(ConfigurationAdmin):
 
 
 @admin.register(Trunk)
-class TrunkAdmin(TrunkUse, ConfigurationAdmin):
+class TrunkAdmin(TrunkUse, ReplayMixin, ConfigurationAdmin):
     list_display = (
         "name",
         "dial_string",
@@ -118,7 +122,7 @@ class RouteTargetInline(TabularInline):
 
 
 @admin.register(Route)
-class RouteAdmin(ExplainMixin, ConfigurationAdmin):
+class RouteAdmin(ExplainMixin, RouteCsvMixin, ReplayMixin, ConfigurationAdmin):
     list_display = ("shown_prefix", "whose", "shown_action", "trunks", "enabled", "holds", "note")
     list_filter = ("action", "enabled", ("account", AutocompleteSelectFilter))
     list_filter_submit = True
@@ -166,7 +170,7 @@ class RouteAdmin(ExplainMixin, ConfigurationAdmin):
 
 
 @admin.register(Block)
-class BlockAdmin(ConfigurationAdmin):
+class BlockAdmin(ReplayMixin, ConfigurationAdmin):
     list_display = ("prefix", "side", "whose", "enabled", "note")
     list_filter = ("side", "enabled", ("account", AutocompleteSelectFilter))
     list_filter_submit = True

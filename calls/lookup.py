@@ -5,17 +5,22 @@ It comes in two parts, which are asked for alone or together: what depends on th
 blocklist entries). Nothing is decided here: calls.routing.choose looks at every row again.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import orjson
 from django.db import close_old_connections, connection
 
-from calls.numbers import MAX_PREFIX, NumberingPlan
+from calls.numbers import DIALLABLE, MAX_PREFIX, NumberingPlan
 from calls.rows import AccountRow, BlockRow, RouteRow, Side, TargetRow
+
+AT_A_TIME = 1_000
+"""Calls that are looked up in one query, where many are."""
 
 CallerBlocks = dict[str, tuple[BlockRow, ...]]
 """Caller blocklist entries by the account's code."""
@@ -42,6 +47,21 @@ WITH dialled(callee, callee_expands, caller, caller_expands) AS (
     WHERE account.code IN ({codes})
 ), lengths(n) AS (VALUES {lengths})
 """
+
+# The same for many calls at a time, each of one account: ``code`` is then the call's place.
+_WHO_OF_MANY = """
+WITH dialled(place, account_code, callee, callee_expands, caller, caller_expands) AS (
+    VALUES {calls}
+), who AS (
+    SELECT account.id, dialled.place AS code, enabled, max_call_s, time_zone, country_code,
+           international_prefix, national_prefix, caller_id, {callee} AS callee, {caller} AS caller
+    FROM dialled JOIN calls_account account ON account.code = dialled.account_code
+), lengths(n) AS (VALUES {lengths})
+"""
+_ONE_OF_MANY = (
+    "(%s, CAST(%s AS text), CAST(%s AS text), CAST(%s AS boolean), CAST(%s AS text), "
+    "CAST(%s AS boolean))"
+)
 
 _ACCOUNTS = """
 SELECT code, 'account', {json}(enabled, max_call_s, time_zone, country_code, international_prefix,
@@ -88,20 +108,22 @@ def look_up(
     where no account was found to tell). Raises django.db.DatabaseError or InterfaceError when the
     database fails.
     """
+    # Drops a connection the database has closed meanwhile; Django does so between requests.
+    close_old_connections()
+    return look_up_in_transaction(account_keys, callee, caller)
+
+
+def look_up_in_transaction(
+    account_keys: tuple[str, ...], callee: str | None, caller: str | None
+) -> tuple[tuple[AccountRow, ...], CallerBlocks, bool | None]:
+    """The same for whoever is inside a transaction, whose connection must stay."""
     if not account_keys:
         return (), {}, None
-    close_old_connections()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            query(connection.vendor, len(account_keys), callee is not None, caller is not None),
-            parameters(account_keys, callee or "", caller or ""),
-        )
-        found = [(code, kind, _plain(payload)) for code, kind, payload in cursor.fetchall()]
+    sql = query(connection.vendor, len(account_keys), callee is not None, caller is not None)
     accounts: list[AccountRow] = []
     blocks: CallerBlocks = {}
     any_caller_blocks = None
-    for code, group in groupby(sorted(found, key=lambda row: row[0]), key=lambda row: row[0]):
-        rows = [(kind, payload) for _, kind, payload in group]
+    for code, rows in _found(sql, parameters(account_keys, callee or "", caller or "")):
         entries = tuple(BlockRow(*payload) for kind, payload in rows if kind == "block")
         blocks[code] = tuple(entry for entry in entries if entry.side == Side.CALLER)
         for payload in (payload for kind, payload in rows if kind == "account"):
@@ -110,6 +132,46 @@ def look_up(
             accounts.append(_account(code, payload, routes, callee_blocks))
             any_caller_blocks = bool(payload[7])
     return tuple(accounts), blocks, any_caller_blocks
+
+
+def look_up_many(
+    questions: Sequence[tuple[str, str, str]],
+) -> dict[tuple[str, str, str], tuple[AccountRow, ...]]:
+    """What there is for many calls, each an account's code, a callee and a caller as received.
+
+    For those who look at past calls: one query for a thousand of them, where a query for each
+    would take PostgreSQL longer to plan than to answer. Leaves an open transaction be.
+    """
+    answers: dict[tuple[str, str, str], tuple[AccountRow, ...]] = dict.fromkeys(questions, ())
+    asked = list(answers)
+    for start in range(0, len(asked), AT_A_TIME):
+        some = asked[start : start + AT_A_TIME]
+        given: list[Any] = []
+        for place, (code, callee, caller) in enumerate(some):
+            numbers = (*_as_dialled(diallable(callee)), *_as_dialled(diallable(caller)))
+            given += [place, code, *numbers]
+        for place, rows in _found(query_of_many(connection.vendor, len(some)), given):
+            question = some[place]
+            blocks = tuple(BlockRow(*payload) for kind, payload in rows if kind == "block")
+            blocks = tuple(sorted(blocks, key=lambda block: block.side == Side.CALLER))
+            routes = _routes([payload for kind, payload in rows if kind == "route"])
+            account = next(payload for kind, payload in rows if kind == "account")
+            answers[question] = (_account(question[0], account, routes, blocks),)
+    return answers
+
+
+def _found(sql: str, given: Sequence[Any]) -> Iterator[tuple[Any, list[tuple[str, list[Any]]]]]:
+    """The rows by what stands in their first column, each as its kind and its values."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, given)
+        found = sorted(cursor.fetchall(), key=itemgetter(0))
+    for first, group in groupby(found, key=itemgetter(0)):
+        yield first, [(kind, _plain(payload)) for _, kind, payload in group]
+
+
+def diallable(number: str) -> str:
+    """The number; '' where it is none that could be dialled."""
+    return number if DIALLABLE.fullmatch(number) else ""
 
 
 def with_caller_blocks(
@@ -127,21 +189,33 @@ def with_caller_blocks(
 @lru_cache
 def query(vendor: str, codes: int, of_callee: bool, of_caller: bool) -> str:
     """The SQL for so many account codes, with the parts that are asked for."""
-    # Both give JSON arrays; psycopg2 would parse PostgreSQL's by itself, and slower.
-    json = {"postgresql": "json_build_array"}.get(vendor, "json_array")
-    parts = []
-    if of_callee:
-        parts.append(_ACCOUNTS)
-        parts += [_ROUTES.replace("{owner}", owner.format(row="route")) for owner in _OWNERS]
+    return _sql(vendor, _WHO, _parts(of_callee, of_caller), codes=", ".join(["%s"] * codes))
+
+
+def query_of_many(vendor: str, calls: int) -> str:
+    """The SQL for so many calls of one account each, with all parts."""
+    return _sql(vendor, _WHO_OF_MANY, _parts(True, True), calls=", ".join([_ONE_OF_MANY] * calls))
+
+
+def _parts(of_callee: bool, of_caller: bool) -> list[str]:
+    parts = [_ACCOUNTS] if of_callee else []
+    for owner in _OWNERS * of_callee:
+        parts.append(_ROUTES.replace("{owner}", owner.format(row="route")))
     for side in [Side.CALLEE] * of_callee + [Side.CALLER] * of_caller:
         for owner in _OWNERS:
             block = _BLOCKS.replace("{owner}", owner.format(row="block"))
             parts.append(block.replace("{side}", side))
-    who = _WHO.format(
+    return parts
+
+
+def _sql(vendor: str, who: str, parts: list[str], **asked: str) -> str:
+    # Both give JSON arrays; psycopg2 would parse PostgreSQL's by itself, and slower.
+    json = {"postgresql": "json_build_array"}.get(vendor, "json_array")
+    who = who.format(
         callee=_NUMBER.format(raw="dialled.callee", expand="dialled.callee_expands"),
         caller=_NUMBER.format(raw="dialled.caller", expand="dialled.caller_expands"),
-        codes=", ".join(["%s"] * codes),
         lengths=", ".join(f"({n})" for n in range(MAX_PREFIX + 1)),
+        **asked,
     )
     return who + "UNION ALL".join(parts).replace("{json}", json)
 

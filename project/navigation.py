@@ -41,8 +41,8 @@ SECTIONS = [
             _entry("Accounts", "badge", "calls.account"),
             _entry("Trunks", "dns", "calls.trunk"),
             _entry("Routes", "alt_route", "calls.route"),
-            _entry("Limits", "speed", "calls.limit"),
             _entry("Blocklist", "block", "calls.block"),
+            _entry("Limits", "speed", "calls.limit"),
             {
                 "title": "Where would it go?",
                 "icon": "help",
