@@ -44,7 +44,6 @@ class TrunkAdmin(TrunkUse, ReplayMixin, ConfigurationAdmin):
         "enabled",
         "health",
         "calls_up",
-        "ring_timeout_s",
         "rewriting",
         "shown_caller",
     )

@@ -119,8 +119,8 @@ def _limits() -> Iterator[LimitRow]:
 
 def time_zones(codes: Iterable[str]) -> dict[str, str]:
     """Where the days of these accounts begin."""
-    accounts = Account.objects.filter(code__in=list(codes))
-    return {account.code: getattr(account, "time_zone", "UTC") for account in accounts}
+    found = Account.objects.filter(code__in=list(codes)).values_list("code", "time_zone")
+    return dict(found)
 
 
 def _capacities() -> Iterator[LimitRow]:
