@@ -9,7 +9,6 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import display
 
 from calls import config_version
-from calls.explanation_admin import ExplainMixin
 from calls.models import Account, Block, Route, RouteTarget, Trunk
 from calls.rows import CallerIdPolicy
 
@@ -112,7 +111,9 @@ class RouteTargetFormSet(BaseInlineFormSet):
 class RouteTargetForm(ModelForm):
     """Most targets rewrite nothing of their own."""
 
-    strip_digits = RouteTarget._meta.get_field("strip_digits").formfield(required=False)
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["strip_digits"].required = False
 
     def clean_strip_digits(self):
         return self.cleaned_data["strip_digits"] or 0
@@ -134,7 +135,7 @@ class RouteTargetInline(TabularInline):
 
 
 @admin.register(Route)
-class RouteAdmin(ExplainMixin, ConfigurationAdmin):
+class RouteAdmin(ConfigurationAdmin):
     list_display = ("shown_prefix", "whose", "shown_action", "trunks", "enabled", "holds", "note")
     list_filter = ("action", "enabled", ("account", AutocompleteSelectFilter))
     list_filter_submit = True
@@ -144,7 +145,7 @@ class RouteAdmin(ExplainMixin, ConfigurationAdmin):
     autocomplete_fields = ("account",)
     fieldsets = (
         (None, {"fields": (("prefix", "account"), ("action", "enabled"), "note")}),
-        ("When it holds", {"fields": (("valid_from", "valid_until"), "schedule")}),
+        ("When it holds", {"fields": ("valid_from", "valid_until", "schedule")}),
     )
     inlines = (RouteTargetInline,)
 

@@ -45,7 +45,7 @@ SECTIONS = [
             {
                 "title": "Where would it go?",
                 "icon": "help",
-                "link": reverse_lazy("admin:calls_route_explain"),
+                "link": reverse_lazy("explain"),
                 "permission": _may("calls.view_route"),
             },
         ],

@@ -17,7 +17,7 @@ from tests.routing.rows import MONDAY_NOON
 pytestmark = pytest.mark.django_db
 
 EVIL = "<script>alert(1)</script>"
-PAGE = "/admin/calls/route/explain/"
+PAGE = "/admin/calls/explain/"
 
 
 @pytest.fixture(autouse=True)
