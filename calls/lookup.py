@@ -9,16 +9,21 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from django.db import close_old_connections, connection
 
+from calls import prepared
 from calls.numbers import MAX_PREFIX, NumberingPlan
 from calls.rows import AccountRow, BlockRow, RouteRow, Side, TargetRow
 
+T = TypeVar("T")
 CallerBlocks = dict[str, tuple[BlockRow, ...]]
-"""Caller blocklist entries by the account's code."""
+"""Caller blocklist entries by the account's code, for accounts that have any."""
+
+MAX_SHARED = 20_000
+"""Rows kept to be shared by the answers that are remembered; then it begins anew."""
 
 # Numbers as calls.numbers.recognise has them: only the account, which the same query finds, says
 # how. What begins with + or is not made of digits alone is the same under every plan.
@@ -46,7 +51,7 @@ WITH dialled(callee, callee_expands, caller, caller_expands) AS (
 _ACCOUNTS = """
 SELECT code, 'account', {json}(enabled, max_call_s, time_zone, country_code, international_prefix,
        national_prefix, caller_id,
-       EXISTS (SELECT 1 FROM calls_block WHERE side = 'caller'))
+       (SELECT min(prefix) FROM calls_block WHERE side = 'caller') IS NOT NULL)
 FROM who
 """
 
@@ -92,8 +97,12 @@ def look_up(
         return (), {}, None
     close_old_connections()
     with connection.cursor() as cursor:
-        cursor.execute(
-            query(connection.vendor, len(account_keys), callee is not None, caller is not None),
+        parts = (callee is not None, caller is not None)
+        prepared.execute(
+            cursor,
+            "ringmaster_route_" + "_".join(map(str, (len(account_keys), *map(int, parts)))),
+            query(connection.vendor, len(account_keys), *parts),
+            ("text", "boolean", "text", "boolean", *["text"] * len(account_keys)),
             parameters(account_keys, callee or "", caller or ""),
         )
         found = [(code, kind, _plain(payload)) for code, kind, payload in cursor.fetchall()]
@@ -103,7 +112,9 @@ def look_up(
     for code, group in groupby(sorted(found, key=lambda row: row[0]), key=lambda row: row[0]):
         rows = [(kind, payload) for _, kind, payload in group]
         entries = tuple(BlockRow(*payload) for kind, payload in rows if kind == "block")
-        blocks[code] = tuple(entry for entry in entries if entry.side == Side.CALLER)
+        of_caller = tuple(entry for entry in entries if entry.side == Side.CALLER)
+        if of_caller:
+            blocks[code] = of_caller
         for payload in (payload for kind, payload in rows if kind == "account"):
             routes = _routes([payload for kind, payload in rows if kind == "route"])
             callee_blocks = tuple(entry for entry in entries if entry.side == Side.CALLEE)
@@ -169,7 +180,7 @@ def _account(
         bool(enabled),
         max_call_s,
         routes,
-        NumberingPlan(country_code, international, national),
+        _shared(NumberingPlan(country_code, international, national)),
         time_zone,
         caller_id,
         blocks,
@@ -183,22 +194,35 @@ def _routes(rows: list[list[Any]]) -> tuple[RouteRow, ...]:
 
 def _route(rows: list[list[Any]]) -> RouteRow:
     route_id, prefix, own, block, enabled, valid_from, valid_until, schedule = rows[0][:8]
-    return RouteRow(
-        route_id,
-        prefix,
-        bool(own),
-        bool(block),
-        tuple(_target(row[8:]) for row in rows if row[8] is not None),
-        bool(enabled),
-        _ms(valid_from),
-        _ms(valid_until),
-        schedule,
+    return _shared(
+        RouteRow(
+            route_id,
+            prefix,
+            bool(own),
+            bool(block),
+            tuple(_target(row[8:]) for row in rows if row[8] is not None),
+            bool(enabled),
+            _ms(valid_from),
+            _ms(valid_until),
+            schedule,
+        )
     )
 
 
 def _target(plain: list[Any]) -> TargetRow:
     name, dial_string, enabled, *others = plain
-    return TargetRow(name, dial_string, bool(enabled), *others)
+    return _shared(TargetRow(name, dial_string, bool(enabled), *others))
+
+
+_rows: dict[Any, Any] = {}
+
+
+def _shared(row: T) -> T:
+    """An equal row that is there already: many numbers have the same routes and trunks."""
+    if len(_rows) >= MAX_SHARED:
+        _rows.clear()
+    same: T = _rows.setdefault(row, row)
+    return same
 
 
 def _ms(moment: str | None) -> int | None:
