@@ -22,6 +22,9 @@ T = TypeVar("T")
 CallerBlocks = dict[str, tuple[BlockRow, ...]]
 """Caller blocklist entries by the account's code, for accounts that have any."""
 
+Found = tuple[tuple[AccountRow, ...], CallerBlocks, bool | None]
+"""The accounts, the caller blocklist entries, and whether there are any of those at all."""
+
 MAX_SHARED = 20_000
 """Rows kept to be shared by the answers that are remembered; then it begins anew."""
 
@@ -82,9 +85,7 @@ JOIN calls_block block ON block.side = '{side}'
 """
 
 
-def look_up(
-    account_keys: tuple[str, ...], callee: str | None, caller: str | None
-) -> tuple[tuple[AccountRow, ...], CallerBlocks, bool | None]:
+def look_up(account_keys: tuple[str, ...], callee: str | None, caller: str | None) -> Found:
     """The accounts with those codes and what there is for the numbers of one call.
 
     ``callee`` and ``caller`` are diallable numbers as received, '' for none; None leaves that part
