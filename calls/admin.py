@@ -9,7 +9,6 @@ from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import display
 
 from calls.configuration_admin import ConfigurationAdmin
-from calls.explanation_admin import ExplainMixin
 from calls.limit_admin import TrunkUse
 from calls.models import Account, Block, Route, RouteTarget, Trunk
 from calls.replay_admin import ReplayMixin
@@ -44,7 +43,6 @@ class TrunkAdmin(TrunkUse, ReplayMixin, ConfigurationAdmin):
         "enabled",
         "health",
         "calls_up",
-        "ring_timeout_s",
         "rewriting",
         "shown_caller",
     )
@@ -101,7 +99,9 @@ class RouteTargetFormSet(BaseInlineFormSet):
 class RouteTargetForm(ModelForm):
     """Most targets rewrite nothing of their own."""
 
-    strip_digits = RouteTarget._meta.get_field("strip_digits").formfield(required=False)
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.fields["strip_digits"].required = False
 
     def clean_strip_digits(self):
         return self.cleaned_data["strip_digits"] or 0
@@ -123,7 +123,7 @@ class RouteTargetInline(TabularInline):
 
 
 @admin.register(Route)
-class RouteAdmin(ExplainMixin, RouteCsvMixin, ReplayMixin, ConfigurationAdmin):
+class RouteAdmin(RouteCsvMixin, ReplayMixin, ConfigurationAdmin):
     list_display = ("shown_prefix", "whose", "shown_action", "trunks", "enabled", "holds", "note")
     list_filter = ("action", "enabled", ("account", AutocompleteSelectFilter))
     list_filter_submit = True
@@ -133,7 +133,7 @@ class RouteAdmin(ExplainMixin, RouteCsvMixin, ReplayMixin, ConfigurationAdmin):
     autocomplete_fields = ("account",)
     fieldsets = (
         (None, {"fields": (("prefix", "account"), ("action", "enabled"), "note")}),
-        ("When it holds", {"fields": (("valid_from", "valid_until"), "schedule")}),
+        ("When it holds", {"fields": ("valid_from", "valid_until", "schedule")}),
     )
     inlines = (RouteTargetInline,)
 

@@ -16,12 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from asgiref.sync import sync_to_async
 from django.db import DatabaseError, InterfaceError
 
 from calls import causes
 from calls.errors import RoutingUnavailable
-from calls.lookup import CallerBlocks, look_up, with_caller_blocks
+from calls.lookup import CallerBlocks, Found, look_up, with_caller_blocks
 from calls.numbers import diallable
 from calls.routing import AccountRow, CallFacts, Plan, Refusal, choose
 from cdr.record import Disposition
@@ -112,9 +111,8 @@ class Directory:
 
     async def warm(self) -> None:
         """Open the connections, so that the first call does not wait for them."""
-        query = sync_to_async(look_up, thread_sensitive=False, executor=self._threads)
         try:
-            await asyncio.gather(*(query(("",), "", "") for _ in range(QUERY_THREADS)))
+            await asyncio.gather(*(self._query(("",), "", "") for _ in range(QUERY_THREADS)))
         except (DatabaseError, InterfaceError) as error:
             logger.error(
                 "The database (DATABASE_URL) does not answer; calls are refused until it does: %s",
@@ -128,6 +126,13 @@ class Directory:
     def close(self) -> None:
         """Give up threads and their connections."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _query(
+        self, account_keys: tuple[str, ...], callee: str | None, caller: str | None
+    ) -> asyncio.Future[Found]:
+        # asgiref's sync_to_async would do too, and costs a fifth of a millisecond more.
+        loop = asyncio.get_running_loop()
+        return loop.run_in_executor(self._threads, look_up, account_keys, callee, caller)
 
     def _fresh(self, known: _Known[T], version: int) -> bool:
         return known.version == version and self._clock_s() < known.read_s + REMEMBERED_S
@@ -153,11 +158,10 @@ class Directory:
         self, callee: _Key, caller: _Key, ask_callee: bool, ask_caller: bool, version: int
     ) -> None:
         """Ask for what is missing, in one query. Raises RoutingUnavailable as `find` does."""
-        query = sync_to_async(look_up, thread_sensitive=False, executor=self._threads)
         read_s = self._clock_s()
         try:
             async with asyncio.timeout(QUERY_S):
-                accounts, blocks, any_blocks = await query(
+                accounts, blocks, any_blocks = await self._query(
                     callee[0], callee[1] if ask_callee else None, caller[1] if ask_caller else None
                 )
         except (DatabaseError, InterfaceError, TimeoutError) as error:

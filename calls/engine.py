@@ -208,18 +208,17 @@ class _Turn:
             async with asyncio.timeout(COMMAND_S):
                 found: Plan | Refusal = await self._directory.find(facts, self._version)
                 if isinstance(found, Plan):
-                    return await self._guarded(found)
+                    return await self._guarded(session, found)
         except (RoutingUnavailable, TimeoutError) as error:
             found = self._directory.unavailable(facts, str(error) or "the database is too slow")
             logger.error("Call %s is refused: %s.", session.call_id, found.reason)
         return CallRefused(self._clock_ms(), found)
 
-    async def _guarded(self, plan: Plan) -> RouteChosen:
-        now_ms = self._clock_ms()
+    async def _guarded(self, session: Session, plan: Plan) -> RouteChosen:
         if self._limits is None:
-            return RouteChosen(now_ms, plan)
-        guarded = await self._limits.guard(plan, self._version, now_ms)
-        return RouteChosen(now_ms, guarded.plan, guarded.rules, guarded.capped_by)
+            return RouteChosen(self._clock_ms(), plan)
+        guarded = await self._limits.guard(plan, self._version, session.started_ms)
+        return RouteChosen(self._clock_ms(), guarded.plan, guarded.rules, guarded.capped_by)
 
     async def _reserve(self, session: Session, command: Reserve) -> Outcome:
         assert self._limits is not None  # noqa: S101 - only limits give a call rules

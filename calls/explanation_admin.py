@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from django import forms
+from django.contrib.admin import site
 from django.db import DatabaseError, InterfaceError
 from django.template.loader import render_to_string
-from django.urls import path
 from django.utils import timezone
 from django.utils.safestring import mark_safe
 from django.views.generic import FormView
@@ -15,7 +15,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 
 from calls.explanation import explain
 from calls.live import printable
-from calls.models import Account
+from calls.models import Account, Route
 from calls.steps import Mark
 
 LABELS = {Mark.FOUND: "success", Mark.PASSED_OVER: "", Mark.REFUSED: "danger"}
@@ -86,12 +86,10 @@ class ExplainView(UnfoldModelAdminViewMixin, FormView):
         }
 
 
-class ExplainMixin:
-    """For the ModelAdmin under whose address the page is."""
-
-    def get_urls(self):
-        view = self.admin_site.admin_view(ExplainView.as_view(model_admin=self))
-        return [path("explain/", view, name="calls_route_explain"), *super().get_urls()]
+def explain_page(request):
+    """Answer for the page's address, to those who are logged in to the admin."""
+    view = ExplainView.as_view(model_admin=site.get_model_admin(Route))
+    return site.admin_view(view)(request)
 
 
 def _table(steps):

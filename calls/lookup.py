@@ -11,19 +11,27 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from django.db import close_old_connections, connection
 
-from calls.numbers import DIALLABLE, MAX_PREFIX, NumberingPlan
+from calls import prepared
+from calls.numbers import MAX_PREFIX, NumberingPlan, diallable
 from calls.rows import AccountRow, BlockRow, RouteRow, Side, TargetRow
 
 AT_A_TIME = 1_000
 """Calls that are looked up in one query, where many are."""
 
+T = TypeVar("T")
 CallerBlocks = dict[str, tuple[BlockRow, ...]]
-"""Caller blocklist entries by the account's code."""
+"""Caller blocklist entries by the account's code, for accounts that have any."""
+
+Found = tuple[tuple[AccountRow, ...], CallerBlocks, bool | None]
+"""The accounts, the caller blocklist entries, and whether there are any of those at all."""
+
+MAX_SHARED = 20_000
+"""Rows kept to be shared by the answers that are remembered; then it begins anew."""
 
 # Numbers as calls.numbers.recognise has them: only the account, which the same query finds, says
 # how. What begins with + or is not made of digits alone is the same under every plan.
@@ -66,7 +74,7 @@ _ONE_OF_MANY = (
 _ACCOUNTS = """
 SELECT code, 'account', {json}(enabled, max_call_s, time_zone, country_code, international_prefix,
        national_prefix, caller_id,
-       EXISTS (SELECT 1 FROM calls_block WHERE side = 'caller'))
+       (SELECT min(prefix) FROM calls_block WHERE side = 'caller') IS NOT NULL)
 FROM who
 """
 
@@ -97,9 +105,7 @@ JOIN calls_block block ON block.side = '{side}'
 """
 
 
-def look_up(
-    account_keys: tuple[str, ...], callee: str | None, caller: str | None
-) -> tuple[tuple[AccountRow, ...], CallerBlocks, bool | None]:
+def look_up(account_keys: tuple[str, ...], callee: str | None, caller: str | None) -> Found:
     """The accounts with those codes and what there is for the numbers of one call.
 
     ``callee`` and ``caller`` are diallable numbers as received, '' for none; None leaves that part
@@ -119,13 +125,24 @@ def look_up_in_transaction(
     """The same for whoever is inside a transaction, whose connection must stay."""
     if not account_keys:
         return (), {}, None
-    sql = query(connection.vendor, len(account_keys), callee is not None, caller is not None)
+    parts = (callee is not None, caller is not None)
+    with connection.cursor() as cursor:
+        prepared.execute(
+            cursor,
+            "ringmaster_route_" + "_".join(map(str, (len(account_keys), *map(int, parts)))),
+            query(connection.vendor, len(account_keys), *parts),
+            ("text", "boolean", "text", "boolean", *["text"] * len(account_keys)),
+            parameters(account_keys, callee or "", caller or ""),
+        )
+        found = cursor.fetchall()
     accounts: list[AccountRow] = []
     blocks: CallerBlocks = {}
     any_caller_blocks = None
-    for code, rows in _found(sql, parameters(account_keys, callee or "", caller or "")):
+    for code, rows in _grouped(found):
         entries = tuple(BlockRow(*payload) for kind, payload in rows if kind == "block")
-        blocks[code] = tuple(entry for entry in entries if entry.side == Side.CALLER)
+        of_caller = tuple(entry for entry in entries if entry.side == Side.CALLER)
+        if of_caller:
+            blocks[code] = of_caller
         for payload in (payload for kind, payload in rows if kind == "account"):
             routes = _routes([payload for kind, payload in rows if kind == "route"])
             callee_blocks = tuple(entry for entry in entries if entry.side == Side.CALLEE)
@@ -150,7 +167,10 @@ def look_up_many(
         for place, (code, callee, caller) in enumerate(some):
             numbers = (*_as_dialled(diallable(callee)), *_as_dialled(diallable(caller)))
             given += [place, code, *numbers]
-        for place, rows in _found(query_of_many(connection.vendor, len(some)), given):
+        with connection.cursor() as cursor:
+            cursor.execute(query_of_many(connection.vendor, len(some)), given)
+            found = cursor.fetchall()
+        for place, rows in _grouped(found):
             question = some[place]
             blocks = tuple(BlockRow(*payload) for kind, payload in rows if kind == "block")
             blocks = tuple(sorted(blocks, key=lambda block: block.side == Side.CALLER))
@@ -160,18 +180,10 @@ def look_up_many(
     return answers
 
 
-def _found(sql: str, given: Sequence[Any]) -> Iterator[tuple[Any, list[tuple[str, list[Any]]]]]:
+def _grouped(found: list[tuple[Any, ...]]) -> Iterator[tuple[Any, list[tuple[str, list[Any]]]]]:
     """The rows by what stands in their first column, each as its kind and its values."""
-    with connection.cursor() as cursor:
-        cursor.execute(sql, given)
-        found = sorted(cursor.fetchall(), key=itemgetter(0))
-    for first, group in groupby(found, key=itemgetter(0)):
+    for first, group in groupby(sorted(found, key=itemgetter(0)), key=itemgetter(0)):
         yield first, [(kind, _plain(payload)) for _, kind, payload in group]
-
-
-def diallable(number: str) -> str:
-    """The number; '' where it is none that could be dialled."""
-    return number if DIALLABLE.fullmatch(number) else ""
 
 
 def with_caller_blocks(
@@ -243,7 +255,7 @@ def _account(
         bool(enabled),
         max_call_s,
         routes,
-        NumberingPlan(country_code, international, national),
+        _shared(NumberingPlan(country_code, international, national)),
         time_zone,
         caller_id,
         blocks,
@@ -257,22 +269,35 @@ def _routes(rows: list[list[Any]]) -> tuple[RouteRow, ...]:
 
 def _route(rows: list[list[Any]]) -> RouteRow:
     route_id, prefix, own, block, enabled, valid_from, valid_until, schedule = rows[0][:8]
-    return RouteRow(
-        route_id,
-        prefix,
-        bool(own),
-        bool(block),
-        tuple(_target(row[8:]) for row in rows if row[8] is not None),
-        bool(enabled),
-        _ms(valid_from),
-        _ms(valid_until),
-        schedule,
+    return _shared(
+        RouteRow(
+            route_id,
+            prefix,
+            bool(own),
+            bool(block),
+            tuple(_target(row[8:]) for row in rows if row[8] is not None),
+            bool(enabled),
+            _ms(valid_from),
+            _ms(valid_until),
+            schedule,
+        )
     )
 
 
 def _target(plain: list[Any]) -> TargetRow:
     name, dial_string, enabled, *others = plain
-    return TargetRow(name, dial_string, bool(enabled), *others)
+    return _shared(TargetRow(name, dial_string, bool(enabled), *others))
+
+
+_rows: dict[Any, Any] = {}
+
+
+def _shared(row: T) -> T:
+    """An equal row that is there already: many numbers have the same routes and trunks."""
+    if len(_rows) >= MAX_SHARED:
+        _rows.clear()
+    same: T = _rows.setdefault(row, row)
+    return same
 
 
 def _ms(moment: str | None) -> int | None:

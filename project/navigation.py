@@ -46,7 +46,7 @@ SECTIONS = [
             {
                 "title": "Where would it go?",
                 "icon": "help",
-                "link": reverse_lazy("admin:calls_route_explain"),
+                "link": reverse_lazy("explain"),
                 "permission": _may("calls.view_route"),
             },
         ],

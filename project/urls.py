@@ -6,6 +6,8 @@ from django.urls import path
 from django.views.decorators.http import require_safe
 from django.views.generic import RedirectView
 
+from calls.explanation_admin import explain_page
+
 
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
@@ -16,5 +18,6 @@ def healthz(request: HttpRequest) -> HttpResponse:
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index", permanent=False)),
     path("healthz", healthz),
+    path("admin/calls/explain/", explain_page, name="explain"),
     path("admin/", admin.site.urls),
 ]

@@ -1,13 +1,14 @@
 """manage.py route_number and its page in the admin: the live path's decision, with its reasons."""
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 
 import pytest
-from asgiref.sync import async_to_sync, sync_to_async
+from django.conf import settings
 from django.core.management import CommandError, call_command
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 
-from calls import directory as directory_module
 from calls import explanation, lookup
 from calls.directory import Directory
 from calls.explanation import explain
@@ -17,7 +18,7 @@ from tests.routing.rows import MONDAY_NOON
 pytestmark = pytest.mark.django_db
 
 EVIL = "<script>alert(1)</script>"
-PAGE = "/admin/calls/route/explain/"
+PAGE = "/admin/calls/explain/"
 
 
 @pytest.fixture(autouse=True)
@@ -128,19 +129,18 @@ def test_with_several_accounts_or_none_the_caller_must_be_named(account):
         run("0123")
 
 
+@pytest.mark.django_db(transaction=True)
 @pytest.mark.usefixtures("_routes")
 @pytest.mark.parametrize("dialled", ["0123456789", "+33123", "0912", "0666", "1@evil", "00", ""])
 @pytest.mark.parametrize("caller", ["", "+4420", "0133"])
 @pytest.mark.parametrize("code", ["acme", "nobody"])
-def test_the_explanation_is_what_a_worker_decides(monkeypatch, dialled, caller, code):
-    def in_this_thread(function, **kwargs):
-        return sync_to_async(function, thread_sensitive=True)
-
-    monkeypatch.setattr(directory_module, "sync_to_async", in_this_thread)
+def test_the_explanation_is_what_a_worker_decides(dialled, caller, code):
     explained = explain(dialled, account=code, caller=caller, at_ms=MONDAY_NOON)
-    directory = Directory(explanation.settings.MAX_CALL_S)
+    directory = Directory(settings.MAX_CALL_S)
+    directory._threads = ThreadPoolExecutor(1)
 
-    lived = async_to_sync(directory.find)(explained.facts, 1)
+    lived = asyncio.run(directory.find(explained.facts, 1))
+    directory._threads.submit(lambda: connection.close()).result(10)
     directory.close()
 
     assert lived == explained.found

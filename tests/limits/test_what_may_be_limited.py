@@ -136,6 +136,16 @@ def test_every_enabled_limit_is_in_the_book_where_it_is_looked_for():
     assert dict(book.overrides) == {"carrier-a": Health.DOWN}
 
 
+def test_days_of_an_accounts_minutes_begin_where_the_account_lives():
+    Account.objects.update(time_zone="Asia/Tokyo")
+    limit(metric="minutes", window="day").save()
+    limit("prefix", "49", "minutes", window="day").save()
+    book = read_book()
+
+    assert [row.time_zone for row in book.accounts["demo"]] == ["Asia/Tokyo"]
+    assert [row.time_zone for row in book.prefixes["49"]] == ["UTC"]
+
+
 async def test_a_book_is_read_once_for_all_calls_of_a_version(monkeypatch):
     reads = []
 
