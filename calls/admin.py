@@ -1,50 +1,28 @@
 """Accounts, trunks, routes and the blocklist in the admin."""
 
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.forms import ModelForm
 from django.forms.models import BaseInlineFormSet
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import TabularInline
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 from unfold.decorators import display
 
-from calls import config_version
+from calls.configuration_admin import ConfigurationAdmin
+from calls.limit_admin import TrunkUse
 from calls.models import Account, Block, Route, RouteTarget, Trunk
+from calls.replay_admin import ReplayMixin
+from calls.route_csv_admin import RouteCsvMixin
 from calls.rows import CallerIdPolicy
 
 
-class ConfigurationAdmin(ModelAdmin):
-    """Tells the user when workers could not be told of a change."""
-
-    list_fullwidth = True
-    warn_unsaved_form = True
-
-    def changeform_view(self, request, *args, **kwargs):
-        with config_version.collect_failures() as failures:
-            response = super().changeform_view(request, *args, **kwargs)
-        return self._with_warnings(request, response, failures)
-
-    def delete_view(self, request, *args, **kwargs):
-        with config_version.collect_failures() as failures:
-            response = super().delete_view(request, *args, **kwargs)
-        return self._with_warnings(request, response, failures)
-
-    def changelist_view(self, request, *args, **kwargs):
-        with config_version.collect_failures() as failures:
-            response = super().changelist_view(request, *args, **kwargs)
-        return self._with_warnings(request, response, failures)
-
-    def _with_warnings(self, request, response, failures):
-        for sentence in failures:
-            self.message_user(request, sentence, messages.WARNING)
-        return response
-
-
 @admin.register(Account)
-class AccountAdmin(ConfigurationAdmin):
+class AccountAdmin(ReplayMixin, ConfigurationAdmin):
     list_display = ("code", "name", "enabled", "max_call_s", "time_zone", "country_code")
     list_filter = ("enabled",)
     search_fields = ("code", "name")
+    # No call that there is a record of was an account's that did not exist.
+    replay_on_add = False
     fieldsets = (
         (
             None,
@@ -58,12 +36,22 @@ class AccountAdmin(ConfigurationAdmin):
 
 
 @admin.register(Trunk)
-class TrunkAdmin(ConfigurationAdmin):
-    list_display = ("name", "dial_string", "enabled", "ring_timeout_s", "rewriting", "shown_caller")
+class TrunkAdmin(TrunkUse, ReplayMixin, ConfigurationAdmin):
+    list_display = (
+        "name",
+        "dial_string",
+        "enabled",
+        "health",
+        "calls_up",
+        "rewriting",
+        "shown_caller",
+    )
     list_filter = ("enabled",)
     search_fields = ("name", "dial_string")
     fieldsets = (
         (None, {"fields": ("name", "dial_string", "enabled", "ring_timeout_s")}),
+        ("What it carries", {"fields": (("max_calls", "max_cps"), "calls_up")}),
+        ("Whether it works", {"fields": ("health_override", "attempts_say")}),
         (
             "Numbers sent to this trunk",
             {"fields": (("strip_digits", "add_prefix"), ("rewrite_match", "rewrite_replace"))},
@@ -135,7 +123,7 @@ class RouteTargetInline(TabularInline):
 
 
 @admin.register(Route)
-class RouteAdmin(ConfigurationAdmin):
+class RouteAdmin(RouteCsvMixin, ReplayMixin, ConfigurationAdmin):
     list_display = ("shown_prefix", "whose", "shown_action", "trunks", "enabled", "holds", "note")
     list_filter = ("action", "enabled", ("account", AutocompleteSelectFilter))
     list_filter_submit = True
@@ -183,7 +171,7 @@ class RouteAdmin(ConfigurationAdmin):
 
 
 @admin.register(Block)
-class BlockAdmin(ConfigurationAdmin):
+class BlockAdmin(ReplayMixin, ConfigurationAdmin):
     list_display = ("prefix", "side", "whose", "enabled", "note")
     list_filter = ("side", "enabled", ("account", AutocompleteSelectFilter))
     list_filter_submit = True

@@ -9,5 +9,5 @@ class CallsConfig(AppConfig):
     def ready(self) -> None:
         from calls import config_version
 
-        for name in ("Account", "Trunk", "Route", "RouteTarget", "Block"):
+        for name in ("Account", "Trunk", "Route", "RouteTarget", "Block", "Limit"):
             config_version.watch(self.get_model(name))

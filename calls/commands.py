@@ -23,6 +23,27 @@ class FindRoute:
 
 
 @dataclass(frozen=True, slots=True)
+class Reserve:
+    """Take the call's places among its limits, and on the first trunk left that has room.
+
+    The same ``attempt`` of the same call is answered the same, so a repeat takes nothing twice.
+    """
+
+    tag: ClassVar[str] = "reserve"
+    save_first: ClassVar[bool] = False
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """Give the call's places back and count ``talk_ms`` in its minutes. A repeat does nothing."""
+
+    tag: ClassVar[str] = "release"
+    save_first: ClassVar[bool] = False
+    talk_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class CreateChannel:
     """Create B's channel, not yet dialled.
 
@@ -127,12 +148,14 @@ AriCommand = (
     | DestroyBridge
     | LookUp
 )
-Command = FindRoute | AriCommand
+Command = FindRoute | Reserve | Release | AriCommand
 
 _BY_TAG: dict[str, Callable[..., Command]] = {
     kind.tag: kind
     for kind in (
         FindRoute,
+        Reserve,
+        Release,
         CreateChannel,
         CreateBridge,
         AddToBridge,

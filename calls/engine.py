@@ -17,25 +17,35 @@ from itertools import count
 from typing import overload
 from uuid import uuid4
 
-from calls import machine
-from calls.commands import Command, FindRoute, LookUp
+import redis
+
+from calls import machine, trunk_health
+from calls.commands import Command, FindRoute, LookUp, Release, Reserve
 from calls.directory import Directory
 from calls.errors import CallError, LockLost, RoutingUnavailable
 from calls.events import (
     CallEntered,
     CallRefused,
+    CommandDone,
     CommandFailed,
     Doubted,
+    Event,
+    LimitRefused,
     MailboxEvent,
     Outcome,
+    Reserved,
     RouteChosen,
 )
 from calls.gateway import Gateway
+from calls.limit_rules import Denial
+from calls.limits import Limits
 from calls.mailbox import Mailboxes, Taken
 from calls.records import call_record
 from calls.routing import CallFacts, Plan, Refusal
 from calls.session import Phase, Session
 
+RESERVE_S = 1.0
+"""The longest that the limits Redis may take before a caller is told that nobody can count now."""
 COMMAND_S = 2.0
 """The longest that one command may take; half of the lock's time, so a turn never outlives it."""
 LINGER_S = (0.008, 0.016)
@@ -61,11 +71,13 @@ class Engine:
         gateway: Gateway,
         directory: Directory,
         clock_ms: Callable[[], int] = wall_clock_ms,
+        limits: Limits | None = None,
     ) -> None:
         self._mailboxes = mailboxes
         self._gateway = gateway
         self._directory = directory
         self._clock_ms = clock_ms
+        self._limits = limits
         self._name = uuid4().hex
         self._turns = count(1)
 
@@ -94,6 +106,7 @@ class _Turn:
         self._gateway = engine._gateway
         self._directory = engine._directory
         self._clock_ms = engine._clock_ms
+        self._limits = engine._limits
         self._call = call
         self._token = token
         self._version = taken.config_version
@@ -112,7 +125,7 @@ class _Turn:
             await self._mailboxes.discard(self._call, self._token)
             return
         if not self._events and not session.pending and self._clock_ms() >= session.wake_ms:
-            session = machine.decide(session, Doubted(self._clock_ms()))
+            session = self._decide(session, Doubted(self._clock_ms()))
         while session.phase is not Phase.OVER:
             if session.pending:
                 session = await self._act(session)
@@ -135,7 +148,7 @@ class _Turn:
         self._handled += len(events)
         for event in events:
             if session is not None:
-                session = machine.decide(session, event)
+                session = self._decide(session, event)
             elif isinstance(event, CallEntered):
                 session = machine.begin(self._call, event)
         return session
@@ -150,8 +163,15 @@ class _Turn:
                 # The caller may just have left: decide that before dialling for nobody.
                 return self._hear(session, events)
         for outcome in await self._carry_out_all(session, todo):
-            session = machine.decide(session, outcome)
+            session = self._decide(session, outcome)
         return session
+
+    def _decide(self, session: Session, event: Event) -> Session:
+        after = machine.decide(session, event)
+        if self._limits is not None and after.legs is not session.legs:
+            for trunk, works in trunk_health.settled(session, after):
+                self._limits.outcomes.note(trunk, works)
+        return after
 
     async def _carry_out_all(
         self, session: Session, todo: tuple[Command, ...]
@@ -164,6 +184,10 @@ class _Turn:
     async def _carry_out(self, session: Session, command: Command) -> Outcome:
         if isinstance(command, FindRoute):
             return await self._find_route(session)
+        if isinstance(command, Reserve):
+            return await self._reserve(session, command)
+        if isinstance(command, Release):
+            return await self._release(session, command)
         again = command in self._left_over
         try:
             async with asyncio.timeout(COMMAND_S):
@@ -180,16 +204,45 @@ class _Turn:
             session.account_keys,
             session.started_ms,
         )
-        found: Plan | Refusal
         try:
             async with asyncio.timeout(COMMAND_S):
-                found = await self._directory.find(facts, self._version)
+                found: Plan | Refusal = await self._directory.find(facts, self._version)
+                if isinstance(found, Plan):
+                    return await self._guarded(session, found)
         except (RoutingUnavailable, TimeoutError) as error:
             found = self._directory.unavailable(facts, str(error) or "the database is too slow")
             logger.error("Call %s is refused: %s.", session.call_id, found.reason)
-        if isinstance(found, Plan):
-            return RouteChosen(self._clock_ms(), found)
         return CallRefused(self._clock_ms(), found)
+
+    async def _guarded(self, session: Session, plan: Plan) -> RouteChosen:
+        if self._limits is None:
+            return RouteChosen(self._clock_ms(), plan)
+        guarded = await self._limits.guard(plan, self._version, session.started_ms)
+        return RouteChosen(self._clock_ms(), guarded.plan, guarded.rules, guarded.capped_by)
+
+    async def _reserve(self, session: Session, command: Reserve) -> Outcome:
+        assert self._limits is not None  # noqa: S101 - only limits give a call rules
+        try:
+            async with asyncio.timeout(RESERVE_S):
+                answer = await self._limits.reserve(session, command.attempt)
+        except (redis.RedisError, TimeoutError) as error:
+            why = str(error) or f"no answer within {RESERVE_S:g} s"
+            reason = f"calls cannot be counted, the limits Redis does not answer: {why}"
+            logger.error("Call %s: %s.", session.call_id, reason)
+            return CommandFailed(self._clock_ms(), command, reason, unknown=True)
+        if isinstance(answer, Denial):
+            return LimitRefused(self._clock_ms(), answer.rule.name)
+        return Reserved(self._clock_ms(), answer.skipped, answer.talk_s, answer.by)
+
+    async def _release(self, session: Session, command: Release) -> Outcome:
+        assert self._limits is not None  # noqa: S101 - only limits give a call rules
+        ended = (session.call_id, session.rules or (), command.talk_ms)
+        try:
+            async with asyncio.timeout(RESERVE_S):
+                await self._limits.release(*ended)
+        except TimeoutError:
+            self._limits.release_later(*ended, f"no answer within {RESERVE_S:g} s")
+        return CommandDone(self._clock_ms(), command)
 
     async def _linger(self, session: Session) -> None:
         if machine.lingers(session) and self._lingered < len(LINGER_S):

@@ -17,6 +17,7 @@ import orjson
 from calls import ids
 from calls.commands import Command
 from calls.errors import CallError
+from calls.limit_rules import Rule, Skip
 from calls.routing import Plan, Refusal
 
 
@@ -168,10 +169,16 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class RouteChosen:
-    """Outcome of FindRoute: where the call may go."""
+    """Outcome of FindRoute: where the call may go.
+
+    ``rules`` are the limits at whose counters it must ask first; None, the common case: at none.
+    ``capped_by`` names the limit that shortened the plan's longest call, or ''.
+    """
 
     at_ms: int
     plan: Plan
+    rules: tuple[Rule, ...] | None = None
+    capped_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +187,27 @@ class CallRefused:
 
     at_ms: int
     refusal: Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """Outcome of Reserve: the call has its places, and the first target not skipped has room.
+
+    ``talk_s`` is how long it may talk by the minutes that are left, ``by`` the limit that says so.
+    """
+
+    at_ms: int
+    skipped: tuple[Skip, ...] = ()
+    talk_s: int | None = None
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitRefused:
+    """Outcome of Reserve: the limit of this name is reached, and nothing was taken."""
+
+    at_ms: int
+    limit: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +240,7 @@ ChannelEvent = (
     | ChannelDestroyed
 )
 MailboxEvent = ChannelEvent | HangupAsked | Doubted
-Outcome = Listed | RouteChosen | CallRefused | CommandDone | CommandFailed
+Outcome = Listed | RouteChosen | CallRefused | Reserved | LimitRefused | CommandDone | CommandFailed
 Event = MailboxEvent | Outcome
 
 _BY_TAG: dict[str, Callable[..., MailboxEvent]] = {

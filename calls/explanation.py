@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from django.conf import settings
 
+from calls.limit_steps import with_limits
 from calls.lookup import look_up, with_caller_blocks
 from calls.numbers import diallable
 from calls.routing import CallFacts, Plan, Refusal, choose
@@ -37,9 +38,11 @@ def explain(
 
     ``dialled`` and ``caller`` are numbers as a caller would send them, any text; ``at_ms`` is the
     moment in milliseconds since the epoch. Weights are drawn by ``call_id``: that of a real call
-    draws as it did. Raises django.db.DatabaseError or InterfaceError when the database fails.
+    draws as it did. Limits and trunks are as they stand now, whatever the moment. Raises
+    django.db.DatabaseError or InterfaceError when the database fails.
     """
     facts = CallFacts(call_id, dialled, caller, (account,) if account else (), at_ms)
     accounts, blocks, _ = look_up(facts.account_keys, diallable(dialled), diallable(caller))
     accounts = with_caller_blocks(accounts, blocks)
-    return Explanation(facts, choose(facts, accounts, settings.MAX_CALL_S, explain=True))
+    found = choose(facts, accounts, settings.MAX_CALL_S, explain=True)
+    return Explanation(facts, with_limits(found, at_ms) if isinstance(found, Plan) else found)

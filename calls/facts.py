@@ -18,6 +18,7 @@ from calls.commands import (
     Hangup,
     LimitChannel,
     LookUp,
+    Reserve,
 )
 from calls.events import (
     CallEntered,
@@ -34,7 +35,9 @@ from calls.events import (
     Event,
     HangupAsked,
     HangupRequested,
+    LimitRefused,
     Listed,
+    Reserved,
     RouteChosen,
 )
 from calls.session import BridgeState, EndSign, Leg, Phase, Session
@@ -53,6 +56,10 @@ def signal(session: Session, event: Event) -> str:
             return "route chosen"
         case CallRefused():
             return "call refused"
+        case Reserved():
+            return "reserved"
+        case LimitRefused():
+            return "limit refused"
         case HangupAsked() | Doubted() | CallEntered():
             return event.tag
     return f"{_side(session, event.channel_id)} {event.tag}"
@@ -76,6 +83,8 @@ def record(session: Session, event: Event) -> Session:
             session = _listed(session, event)
         case RouteChosen() | CallRefused():
             session = _without(session, FindRoute())
+        case Reserved() | LimitRefused():
+            session = _without_kind(session, Reserve)
         case HangupAsked() | Doubted() | CallEntered():
             return session
         case _ if event.channel_id == session.a_channel:
@@ -203,9 +212,7 @@ def _listed(session: Session, event: Listed) -> Session:
     looks = [each for each in session.pending if isinstance(each, LookUp)]
     # What was not asked for, such as a leg made since, is not gone because it was not listed.
     asked = {channel for look in looks for channel in look.channel_ids}
-    session = replace(
-        session, pending=tuple(each for each in session.pending if not isinstance(each, LookUp))
-    )
+    session = _without_kind(session, LookUp)
     a_asked = session.a_channel in asked
     if a_asked and session.a_channel not in event.channels and not session.a_gone:
         session = _found_gone(session, session.a_channel, event.at_ms)
@@ -233,6 +240,11 @@ def _bridge_gone(bridge: BridgeState) -> BridgeState:
 
 def _without(session: Session, command: object) -> Session:
     return replace(session, pending=tuple(each for each in session.pending if each != command))
+
+
+def _without_kind(session: Session, kind: type) -> Session:
+    kept = tuple(each for each in session.pending if not isinstance(each, kind))
+    return replace(session, pending=kept)
 
 
 def _drop_pointless(session: Session) -> Session:

@@ -5,18 +5,24 @@ It comes in two parts, which are asked for alone or together: what depends on th
 blocklist entries). Nothing is decided here: calls.routing.choose looks at every row again.
 """
 
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import groupby
+from operator import itemgetter, methodcaller
 from typing import Any, TypeVar
 
 import orjson
 from django.db import close_old_connections, connection
+from django.db.backends.utils import CursorWrapper
 
 from calls import prepared
-from calls.numbers import MAX_PREFIX, NumberingPlan
+from calls.numbers import MAX_PREFIX, NumberingPlan, diallable
 from calls.rows import AccountRow, BlockRow, RouteRow, Side, TargetRow
+
+AT_A_TIME = 1_000
+"""Calls that are looked up in one query, where many are."""
 
 T = TypeVar("T")
 CallerBlocks = dict[str, tuple[BlockRow, ...]]
@@ -51,10 +57,25 @@ WITH dialled(callee, callee_expands, caller, caller_expands) AS (
 ), lengths(n) AS (VALUES {lengths})
 """
 
+# The same for many calls at a time, each of one account: ``code`` is then the call's place.
+_WHO_OF_MANY = """
+WITH dialled(place, account_code, callee, callee_expands, caller, caller_expands) AS (
+    VALUES {calls}
+), who AS (
+    SELECT account.id, dialled.place AS code, enabled, max_call_s, time_zone, country_code,
+           international_prefix, national_prefix, caller_id, {callee} AS callee, {caller} AS caller
+    FROM dialled JOIN calls_account account ON account.code = dialled.account_code
+), lengths(n) AS (VALUES {lengths})
+"""
+_ONE_OF_MANY = (
+    "(%s, CAST(%s AS text), CAST(%s AS text), CAST(%s AS boolean), CAST(%s AS text), "
+    "CAST(%s AS boolean))"
+)
+
 _ACCOUNTS = """
-SELECT code, 'account', {json}(enabled, max_call_s, time_zone, country_code, international_prefix,
-       national_prefix, caller_id,
-       (SELECT min(prefix) FROM calls_block WHERE side = 'caller') IS NOT NULL)
+SELECT code, 'account' AS kind, {json}(enabled, max_call_s, time_zone, country_code,
+       international_prefix, national_prefix, caller_id,
+       (SELECT min(prefix) FROM calls_block WHERE side = 'caller') IS NOT NULL) AS payload
 FROM who
 """
 
@@ -63,11 +84,12 @@ FROM who
 _OWNERS = ("{row}.account_id IS NULL", "{row}.account_id = who.id")
 
 _ROUTES = """
-SELECT who.code, 'route', {json}(route.id, route.prefix, route.account_id IS NOT NULL,
+SELECT who.code, 'route' AS kind, {json}(route.id, route.prefix, route.account_id IS NOT NULL,
        route.action = 'block', route.enabled, route.valid_from, route.valid_until, route.schedule,
        trunk.name, trunk.dial_string, trunk.enabled, trunk.ring_timeout_s, trunk.strip_digits,
        trunk.add_prefix, trunk.caller_id, target.priority, target.weight, trunk.caller_id_policy,
        trunk.rewrite_match, trunk.rewrite_replace, target.strip_digits, target.add_prefix)
+       AS payload
 FROM who
 JOIN lengths ON lengths.n <= length(who.callee)
 JOIN calls_route route ON route.prefix = substr(who.callee, 1, lengths.n) AND {owner}
@@ -76,13 +98,17 @@ LEFT JOIN calls_trunk trunk ON trunk.id = target.trunk_id
 """
 
 _BLOCKS = """
-SELECT who.code, 'block', {json}(block.id, block.side, block.prefix, block.account_id IS NOT NULL,
-       block.enabled, block.note)
+SELECT who.code, 'block' AS kind, {json}(block.id, block.side, block.prefix,
+       block.account_id IS NOT NULL, block.enabled, block.note) AS payload
 FROM who
 JOIN lengths ON lengths.n BETWEEN 1 AND length(who.{side})
 JOIN calls_block block ON block.side = '{side}'
      AND block.prefix = substr(who.{side}, 1, lengths.n) AND {owner}
 """
+
+
+# As text, because psycopg2 would parse PostgreSQL's JSON by itself, and slower.
+_ALL = "SELECT code, kind, CAST(payload AS text) FROM ({rows}) AS found"
 
 
 def look_up(account_keys: tuple[str, ...], callee: str | None, caller: str | None) -> Found:
@@ -94,11 +120,20 @@ def look_up(account_keys: tuple[str, ...], callee: str | None, caller: str | Non
     where no account was found to tell). Raises django.db.DatabaseError or InterfaceError when the
     database fails.
     """
+    # Drops a connection the database has closed meanwhile; Django does so between requests.
+    close_old_connections()
+    return look_up_in_transaction(account_keys, callee, caller)
+
+
+def look_up_in_transaction(
+    account_keys: tuple[str, ...], callee: str | None, caller: str | None
+) -> Found:
+    """The same for whoever is inside a transaction, whose connection must stay."""
     if not account_keys:
         return (), {}, None
-    close_old_connections()
-    with connection.cursor() as cursor:
-        parts = (callee is not None, caller is not None)
+    parts = (callee is not None, caller is not None)
+
+    def ask(cursor: CursorWrapper) -> None:
         prepared.execute(
             cursor,
             "ringmaster_route_" + "_".join(map(str, (len(account_keys), *map(int, parts)))),
@@ -106,12 +141,11 @@ def look_up(account_keys: tuple[str, ...], callee: str | None, caller: str | Non
             ("text", "boolean", "text", "boolean", *["text"] * len(account_keys)),
             parameters(account_keys, callee or "", caller or ""),
         )
-        found = [(code, kind, _plain(payload)) for code, kind, payload in cursor.fetchall()]
+
     accounts: list[AccountRow] = []
     blocks: CallerBlocks = {}
     any_caller_blocks = None
-    for code, group in groupby(sorted(found, key=lambda row: row[0]), key=lambda row: row[0]):
-        rows = [(kind, payload) for _, kind, payload in group]
+    for code, rows in _found(ask):
         entries = tuple(BlockRow(*payload) for kind, payload in rows if kind == "block")
         of_caller = tuple(entry for entry in entries if entry.side == Side.CALLER)
         if of_caller:
@@ -122,6 +156,44 @@ def look_up(account_keys: tuple[str, ...], callee: str | None, caller: str | Non
             accounts.append(_account(code, payload, routes, callee_blocks))
             any_caller_blocks = bool(payload[7])
     return tuple(accounts), blocks, any_caller_blocks
+
+
+def look_up_many(
+    questions: Sequence[tuple[str, str, str]],
+) -> dict[tuple[str, str, str], tuple[AccountRow, ...]]:
+    """What there is for many calls, each an account's code, a callee and a caller as received.
+
+    For those who look at past calls: one query for a thousand of them, where a query for each
+    would take PostgreSQL longer to plan than to answer. Leaves an open transaction be.
+    """
+    answers: dict[tuple[str, str, str], tuple[AccountRow, ...]] = dict.fromkeys(questions, ())
+    asked = list(answers)
+    for start in range(0, len(asked), AT_A_TIME):
+        some = asked[start : start + AT_A_TIME]
+        given: list[Any] = []
+        for place, (code, callee, caller) in enumerate(some):
+            numbers = (*_as_dialled(diallable(callee)), *_as_dialled(diallable(caller)))
+            given += [place, code, *numbers]
+        sql = query_of_many(connection.vendor, len(some))
+        for place, rows in _found(methodcaller("execute", sql, given)):
+            question = some[place]
+            blocks = tuple(BlockRow(*payload) for kind, payload in rows if kind == "block")
+            blocks = tuple(sorted(blocks, key=lambda block: block.side == Side.CALLER))
+            routes = _routes([payload for kind, payload in rows if kind == "route"])
+            account = next(payload for kind, payload in rows if kind == "account")
+            answers[question] = (_account(question[0], account, routes, blocks),)
+    return answers
+
+
+def _found(
+    ask: Callable[[CursorWrapper], Any],
+) -> Iterator[tuple[Any, list[tuple[str, list[Any]]]]]:
+    """The rows by what stands in their first column, each as its kind and its values."""
+    with connection.cursor() as cursor:
+        ask(cursor)
+        found = sorted(cursor.fetchall(), key=itemgetter(0))
+    for first, group in groupby(found, key=itemgetter(0)):
+        yield first, [(kind, orjson.loads(payload)) for _, kind, payload in group]
 
 
 def with_caller_blocks(
@@ -139,23 +211,35 @@ def with_caller_blocks(
 @lru_cache
 def query(vendor: str, codes: int, of_callee: bool, of_caller: bool) -> str:
     """The SQL for so many account codes, with the parts that are asked for."""
-    # Both give JSON arrays; psycopg2 would parse PostgreSQL's by itself, and slower.
-    json = {"postgresql": "json_build_array"}.get(vendor, "json_array")
-    parts = []
-    if of_callee:
-        parts.append(_ACCOUNTS)
-        parts += [_ROUTES.replace("{owner}", owner.format(row="route")) for owner in _OWNERS]
+    return _sql(vendor, _WHO, _parts(of_callee, of_caller), codes=", ".join(["%s"] * codes))
+
+
+def query_of_many(vendor: str, calls: int) -> str:
+    """The SQL for so many calls of one account each, with all parts."""
+    return _sql(vendor, _WHO_OF_MANY, _parts(True, True), calls=", ".join([_ONE_OF_MANY] * calls))
+
+
+def _parts(of_callee: bool, of_caller: bool) -> list[str]:
+    parts = [_ACCOUNTS] if of_callee else []
+    for owner in _OWNERS * of_callee:
+        parts.append(_ROUTES.replace("{owner}", owner.format(row="route")))
     for side in [Side.CALLEE] * of_callee + [Side.CALLER] * of_caller:
         for owner in _OWNERS:
             block = _BLOCKS.replace("{owner}", owner.format(row="block"))
             parts.append(block.replace("{side}", side))
-    who = _WHO.format(
+    return parts
+
+
+def _sql(vendor: str, who: str, parts: list[str], **asked: str) -> str:
+    json = {"postgresql": "json_build_array"}.get(vendor, "json_array")
+    who = who.format(
         callee=_NUMBER.format(raw="dialled.callee", expand="dialled.callee_expands"),
         caller=_NUMBER.format(raw="dialled.caller", expand="dialled.caller_expands"),
-        codes=", ".join(["%s"] * codes),
         lengths=", ".join(f"({n})" for n in range(MAX_PREFIX + 1)),
+        **asked,
     )
-    return who + "UNION ALL".join(parts).replace("{json}", json)
+    rows = "UNION ALL".join(parts).replace("{json}", json)
+    return who + _ALL.replace("{rows}", rows)
 
 
 def parameters(account_keys: tuple[str, ...], callee: str, caller: str) -> list[Any]:
@@ -165,11 +249,6 @@ def parameters(account_keys: tuple[str, ...], callee: str, caller: str) -> list[
 
 def _as_dialled(number: str) -> tuple[str, bool]:
     return number.removeprefix("+"), number.isascii() and number.isdigit()
-
-
-def _plain(payload: Any) -> list[Any]:
-    plain: list[Any] = orjson.loads(payload) if isinstance(payload, str) else payload
-    return plain
 
 
 def _account(

@@ -18,7 +18,7 @@ Rules that keep it right
 The table `TABLE` is the machine; docs/machine.md draws it (`python -m calls.diagram`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from calls import causes, facts, ids
@@ -34,6 +34,8 @@ from calls.commands import (
     Hangup,
     LimitChannel,
     LookUp,
+    Release,
+    Reserve,
 )
 from calls.events import (
     CallEntered,
@@ -41,8 +43,11 @@ from calls.events import (
     CommandFailed,
     Event,
     HangupAsked,
+    LimitRefused,
+    Reserved,
     RouteChosen,
 )
+from calls.limit_rules import Skip
 from calls.routing import Plan, Refusal, Target, endpoint_of
 from calls.session import BridgeState, EndSign, Leg, Phase, Session
 from cdr.record import Disposition, EndedBy
@@ -64,7 +69,7 @@ Handler = Callable[[Session, Event], Session]
 TABLE: dict[tuple[Phase, str], tuple[Handler, tuple[Phase, ...]]] = {}
 """(phase, signal) → the handler, and the phases it may lead to; it may always stay."""
 
-UNANSWERED = (Phase.ROUTING, Phase.SETUP, Phase.DIALLING)
+UNANSWERED = (Phase.ROUTING, Phase.RESERVING, Phase.SETUP, Phase.DIALLING)
 LIVE = (*UNANSWERED, Phase.TALKING)
 A_ENDS = ("a hangup", "a left", "a destroyed")
 B_ENDS = ("b hangup", "b left", "b destroyed")
@@ -121,7 +126,7 @@ def begin(call_id: str, event: CallEntered) -> Session:
     )
 
 
-@_on(Phase.ROUTING, "route chosen", to=(Phase.SETUP, Phase.ENDING))
+@_on(Phase.ROUTING, "route chosen", to=(Phase.RESERVING, Phase.SETUP, Phase.ENDING))
 def _route(session: Session, event: Event) -> Session:
     assert isinstance(event, RouteChosen)  # noqa: S101 - the table says so
     plan: Plan = event.plan
@@ -133,6 +138,8 @@ def _route(session: Session, event: Event) -> Session:
         prefix=plan.prefix,
         route=plan.route,
         max_call_s=plan.max_call_s,
+        capped_by=event.capped_by,
+        rules=event.rules,
         targets=plan.targets,
     )
     return _next_attempt(session, event.at_ms)
@@ -167,17 +174,74 @@ def _refuse(session: Session, event: Event) -> Session:
 
 
 def _next_attempt(session: Session, at_ms: int) -> Session:
+    """Begin the next attempt that may be made, once it has its places among the limits."""
+    if session.rules is None or all(target.skipped for target in session.targets):
+        return _begin_attempt(session, at_ms)
+    return replace(
+        session,
+        phase=Phase.RESERVING,
+        wake_ms=at_ms + SETUP_PATIENCE_MS,
+        pending=(*session.pending, Reserve(len(session.legs) + 1)),
+    )
+
+
+def _begin_attempt(session: Session, at_ms: int, skips: Iterable[Skip] = ()) -> Session:
     """Begin the next attempt that may be made; end the call when none is left."""
+    skipped = {skip.trunk: skip for skip in skips}
     while session.targets:
         target, rest = session.targets[0], session.targets[1:]
         session = replace(session, targets=rest)
+        skip = skipped.get(target.trunk)
+        if skip is not None:
+            target = replace(target, skipped=skip.why)
         if not target.skipped:
             return _attempt(session, target, at_ms)
-        session = _skip(session, target, at_ms)
+        session = _skip(session, target, at_ms, skip.reason if skip else "")
     return _give_up(session, at_ms)
 
 
-def _skip(session: Session, target: Target, at_ms: int) -> Session:
+@_on(Phase.RESERVING, "reserved", to=(Phase.SETUP, Phase.ENDING))
+def _reserved(session: Session, event: Event) -> Session:
+    assert isinstance(event, Reserved)  # noqa: S101 - the table says so
+    if event.talk_s is not None and event.talk_s < session.max_call_s:
+        session = replace(session, max_call_s=event.talk_s, capped_by=event.by)
+    return _begin_attempt(session, event.at_ms, event.skipped)
+
+
+@_on(Phase.RESERVING, "limit refused", to=(Phase.ENDING,))
+def _limited(session: Session, event: Event) -> Session:
+    assert isinstance(event, LimitRefused)  # noqa: S101 - the table says so
+    return _end(
+        replace(session, rules=None),
+        event.at_ms,
+        Disposition.LIMITED,
+        EndedBy.LIMIT,
+        a_cause=causes.NORMAL_UNSPECIFIED,
+        reason=f"the limit is reached: {event.limit}",
+        cause=causes.NORMAL_UNSPECIFIED,
+    )
+
+
+@_on(Phase.RESERVING, "failed reserve", to=(Phase.SETUP, Phase.ENDING))
+def _cannot_reserve(session: Session, event: Event) -> Session:
+    """Nobody can count now: only limits that are to be enforced keep the call from going on."""
+    assert isinstance(event, CommandFailed)  # noqa: S101 - the table says so
+    if not any(rule.enforce for rule in session.rules or ()):
+        return _begin_attempt(session, event.at_ms)
+    if any(leg.channel_id for leg in session.legs):
+        return _give_up(session, event.at_ms)
+    return _end(
+        session,
+        event.at_ms,
+        Disposition.CONGESTION,
+        EndedBy.SWITCH,
+        a_cause=causes.CONGESTION,
+        reason=event.reason,
+        cause=causes.CONGESTION,
+    )
+
+
+def _skip(session: Session, target: Target, at_ms: int, reason: str = "") -> Session:
     leg = Leg(
         number=len(session.legs) + 1,
         channel_id="",
@@ -189,7 +253,7 @@ def _skip(session: Session, target: Target, at_ms: int) -> Session:
         ended_ms=at_ms,
         outcome=f"skipped_{target.skipped}",
         gone=True,
-        reason=f"trunk {target.trunk} {target.why_skipped}",
+        reason=reason or f"trunk {target.trunk} {target.why_skipped}",
     )
     return replace(session, legs=(*session.legs, leg))
 
@@ -247,13 +311,13 @@ def _dial(session: Session, event: Event) -> Session:
     return _add(session, Dial(leg.channel_id, leg.ring_timeout_s))
 
 
-@_on(Phase.SETUP, "failed create_channel", to=(Phase.ENDING,))
+@_on(Phase.SETUP, "failed create_channel", to=(Phase.RESERVING, Phase.ENDING))
 def _no_channel(session: Session, event: Event) -> Session:
     assert isinstance(event, CommandFailed)  # noqa: S101 - the table says so
     return _attempt_failed(session, event.at_ms, event.reason, maybe_there=event.unknown)
 
 
-@_on(Phase.SETUP, "failed create_bridge", to=(Phase.ENDING,))
+@_on((Phase.RESERVING, Phase.SETUP), "failed create_bridge", to=(Phase.ENDING,))
 def _no_bridge(session: Session, event: Event) -> Session:
     assert isinstance(event, CommandFailed)  # noqa: S101 - the table says so
     return _end(
@@ -281,8 +345,8 @@ def _look_why(session: Session, event: Event) -> Session:
     return _look(session, event.at_ms)
 
 
-@_on(Phase.SETUP, "b destroyed", to=(Phase.ENDING,))
-@_on(Phase.DIALLING, "b destroyed", to=(Phase.SETUP, Phase.ENDING))
+@_on(Phase.SETUP, "b destroyed", to=(Phase.RESERVING, Phase.ENDING))
+@_on(Phase.DIALLING, "b destroyed", to=(Phase.RESERVING, Phase.SETUP, Phase.ENDING))
 def _unanswered(session: Session, event: Event) -> Session:
     """The current attempt ended without an answer: hunt on, or pass its outcome to the caller."""
     leg = session.leg
@@ -290,12 +354,13 @@ def _unanswered(session: Session, event: Event) -> Session:
         return session
     if session.a_end_sign is not EndSign.NONE:
         return _cancelled(session, event)
-    if session.targets and _verdict(leg).hunt is causes.Hunt.NEXT:
+    if session.targets and verdict_of(leg).hunt is causes.Hunt.NEXT:
         return _next_attempt(_without_attempt_commands(session), event.at_ms)
     return _give_up(session, event.at_ms)
 
 
-def _verdict(leg: Leg) -> causes.Verdict:
+def verdict_of(leg: Leg) -> causes.Verdict:
+    """What the unanswered end of an attempt means."""
     if leg.end_sign is EndSign.SOFT:
         # Our own dial timeout: Asterisk reports 19/480 whether or not anybody was reached.
         return causes.verdict(102, None, leg.rang)
@@ -330,7 +395,7 @@ def _give_up(session: Session, at_ms: int) -> Session:
         verdict, leg, reason = causes.verdict(causes.CONGESTION, None, rang=False), None, skipped
     else:
         leg = tried[-1]
-        verdict = _verdict(leg)
+        verdict = verdict_of(leg)
         reason = leg.reason
     by = EndedBy.CALLEE
     if leg is None or leg.end_sign is EndSign.SOFT or leg.outcome == "failed":
@@ -406,13 +471,14 @@ def _limit_ms(session: Session) -> int:
 
 
 def _limit_reached(session: Session, at_ms: int) -> Session:
+    why = f" ({session.capped_by})" if session.capped_by else ""
     return _end(
         session,
         at_ms,
         Disposition.ANSWERED,
         EndedBy.LIMIT,
         a_cause=causes.NORMAL_CLEARING,
-        reason=f"the hard limit of {session.max_call_s} s was reached",
+        reason=f"the hard limit of {session.max_call_s} s was reached{why}",
         cause=102,
         sip_code=200,
     )
@@ -481,6 +547,9 @@ def _end(
         wake_ms=at_ms + ENDING_PATIENCE_MS,
         pending=tuple(each for each in session.pending if isinstance(each, Hangup)),
     )
+    if session.rules:
+        talk_ms = 0 if session.answered_ms is None else max(0, at_ms - session.answered_ms)
+        session = _add(session, Release(talk_ms))
     if session.a_end_sign is EndSign.NONE and not session.a_gone:
         session = _add(session, Hangup(session.a_channel, a_cause))
     for leg in session.legs:
@@ -528,19 +597,22 @@ def _look(session: Session, at_ms: int) -> Session:
     return _add(session, LookUp(channels, session.bridge_id))
 
 
-@_on(Phase.ROUTING, "listed", to=(Phase.ENDING,))
-@_on(Phase.SETUP, "listed", to=(Phase.TALKING, Phase.ENDING))
+@_on((Phase.ROUTING, Phase.RESERVING), "listed", to=(Phase.ENDING,))
+def _looked_before_setup(session: Session, event: Event) -> Session:
+    return _cancelled(session, event) if session.a_gone else session
+
+
+@_on(Phase.SETUP, "listed", to=(Phase.RESERVING, Phase.TALKING, Phase.ENDING))
 def _looked_in_setup(session: Session, event: Event) -> Session:
     settled = _settle_unanswered(session, event)
     if settled is not None:
         return settled
-    waits = any(not isinstance(each, LimitChannel) for each in session.pending)
-    if session.phase is Phase.ROUTING or waits:
+    if any(not isinstance(each, LimitChannel) for each in session.pending):
         return session
     return _attempt_failed(session, event.at_ms, "the set-up of the attempt came to nothing")
 
 
-@_on(Phase.DIALLING, "listed", to=(Phase.SETUP, Phase.TALKING, Phase.ENDING))
+@_on(Phase.DIALLING, "listed", to=(Phase.RESERVING, Phase.SETUP, Phase.TALKING, Phase.ENDING))
 def _looked_while_dialling(session: Session, event: Event) -> Session:
     settled = _settle_unanswered(session, event)
     leg = session.leg

@@ -6,6 +6,8 @@ from django.db import models
 from django.db.models import Q
 
 from calls import rewrites, schedules
+from calls.limit_models import Limit
+from calls.limit_rules import Health
 from calls.rows import CallerIdPolicy, Side
 from calls.validators import (
     validate_account_code,
@@ -20,6 +22,8 @@ from calls.validators import (
     validate_schedule,
     validate_time_zone,
 )
+
+__all__ = ["Account", "Block", "Limit", "Route", "RouteTarget", "Trunk"]
 
 
 class Account(models.Model):
@@ -171,6 +175,34 @@ class Trunk(models.Model):
         default="",
         validators=[validate_caller_number],
         help_text="Shown in place of the caller's own number where the line above says so.",
+    )
+
+    max_calls = models.PositiveIntegerField(
+        "most calls at the same time",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(100_000)],
+        help_text="A trunk that carries so many calls is skipped. Empty: no limit.",
+    )
+    max_cps = models.PositiveIntegerField(
+        "most calls a second",
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1), MaxValueValidator(10_000)],
+        help_text="A trunk that has had so many calls in the last second is skipped. Empty: no "
+        "limit.",
+    )
+    health_override = models.CharField(
+        "taken for",
+        max_length=4,
+        default=Health.AUTO.value,
+        choices=[
+            (Health.AUTO.value, "by its attempts"),
+            (Health.UP.value, "always up"),
+            (Health.DOWN.value, "down by hand"),
+        ],
+        help_text="A trunk whose attempts keep failing is skipped until a trial call gets "
+        "through, unless it is always up.",
     )
 
     class Meta:

@@ -20,6 +20,8 @@ from django.utils.module_loading import import_string
 from calls.directory import Directory
 from calls.engine import Engine, wall_clock_ms
 from calls.gateway import Gateway
+from calls.limit_book import LimitBook
+from calls.limits import Limits
 from calls.mailbox import Mailboxes, connect
 
 IN_FLIGHT = 256
@@ -73,25 +75,30 @@ class Runtime:
         make_gateway: Callable[[], Gateway] = import_string(settings.CALLS_GATEWAY)
         self._gateway = make_gateway()
         self._directory = Directory(settings.MAX_CALL_S)
-        self._engine = Engine(self._mailboxes, self._gateway, self._directory)
-        await self._directory.warm()
+        self._limits = Limits(connect(settings.LIMITS_REDIS_URL), LimitBook())
+        self._engine = Engine(self._mailboxes, self._gateway, self._directory, limits=self._limits)
+        await asyncio.gather(self._directory.warm(), self._limits.warm())
         # What has been imported stays for good; without this every full collection, about one
         # every few seconds under load, walks over all of Django again.
         gc.collect()
         gc.freeze()
         self._sweeper = self._spawn(self._sweep())
+        self._keeper = self._spawn(self._limits.run(self._mailboxes.live))
 
     async def _close(self) -> None:
         self._stopping = True
+        keepers = (self._sweeper, self._keeper)
         self._sweeper.cancel()
-        turns = [task for task in self._tasks if task is not self._sweeper]
+        turns = [task for task in self._tasks if task not in keepers]
         _, unfinished = await asyncio.wait(turns, timeout=STOP_S) if turns else (set(), set())
         if unfinished:
             logger.warning(
                 "Stopping with %d calls in the middle of a step; another worker goes on with them.",
                 len(unfinished),
             )
-        await asyncio.gather(self._sweeper, return_exceptions=True)
+        self._keeper.cancel()
+        await asyncio.gather(*keepers, return_exceptions=True)
+        await self._limits.close()
         await self._gateway.close()
         self._directory.close()
         await self._redis.aclose()

@@ -13,6 +13,7 @@ import orjson
 
 from calls import ids
 from calls.commands import Command, from_plain, to_plain
+from calls.limit_rules import Metric, Rule
 from calls.routing import Target
 
 
@@ -20,6 +21,8 @@ class Phase(StrEnum):
     """How far a call has come. It only ever moves down this list, but for a failed attempt."""
 
     ROUTING = "routing"
+    RESERVING = "reserving"
+    """Only of calls that have limits: waiting for their places."""
     SETUP = "setup"
     DIALLING = "dialling"
     TALKING = "talking"
@@ -98,6 +101,10 @@ class Session:
     prefix: str = ""
     route: str = ""
     max_call_s: int = 0
+    capped_by: str = ""
+    """The limit that set ``max_call_s``, if one did."""
+    rules: tuple[Rule, ...] | None = None
+    """The limits that count this call; None when it asks at no counter."""
     targets: tuple[Target, ...] = ()
     """What may still be tried, in order."""
     legs: tuple[Leg, ...] = ()
@@ -155,6 +162,8 @@ def from_json(data: bytes) -> Session:
     plain["account_keys"] = tuple(plain["account_keys"])
     plain["targets"] = tuple(Target(**target) for target in plain["targets"])
     plain["legs"] = tuple(_leg(leg) for leg in plain["legs"])
+    if plain.get("rules") is not None:
+        plain["rules"] = tuple(_rule(rule) for rule in plain["rules"])
     plain["pending"] = tuple(from_plain(command) for command in plain["pending"])
     return Session(**plain)
 
@@ -162,6 +171,11 @@ def from_json(data: bytes) -> Session:
 def _leg(plain: dict[str, Any]) -> Leg:
     plain["end_sign"] = EndSign(plain["end_sign"])
     return Leg(**plain)
+
+
+def _rule(plain: dict[str, Any]) -> Rule:
+    plain["metric"] = Metric(plain["metric"])
+    return Rule(**plain)
 
 
 _SESSION_FIELDS = tuple(field.name for field in fields(Session))

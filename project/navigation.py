@@ -42,6 +42,7 @@ SECTIONS = [
             _entry("Trunks", "dns", "calls.trunk"),
             _entry("Routes", "alt_route", "calls.route"),
             _entry("Blocklist", "block", "calls.block"),
+            _entry("Limits", "speed", "calls.limit"),
             {
                 "title": "Where would it go?",
                 "icon": "help",

@@ -29,6 +29,10 @@ CALLS_GATEWAY = environment.dotted_name(
 MAX_CALL_S = environment.integer(
     "MAX_CALL_S", env.str("MAX_CALL_S", "7200"), minimum=1, maximum=86_400
 )
+# Past calls that "What would this change?" in the admin looks at.
+REPLAY_CALLS = environment.integer(
+    "REPLAY_CALLS", env.str("REPLAY_CALLS", "1000"), minimum=1, maximum=20_000
+)
 
 # Django
 

@@ -15,7 +15,7 @@ def show_the_number_that_was_shown(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("calls", "0001_initial"),
+        ("calls", "0002_limits"),
     ]
 
     operations = [

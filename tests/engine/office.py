@@ -16,6 +16,7 @@ from calls.directory import Directory
 from calls.engine import Engine
 from calls.errors import RoutingUnavailable
 from calls.events import CommandDone, CommandFailed, Listed, MailboxEvent
+from calls.limits import Limits
 from calls.mailbox import ATTEND, Mailboxes
 from calls.routing import CallFacts, Plan, Refusal
 from calls.session import Phase, Session, from_json
@@ -125,6 +126,7 @@ class Office:
     world: World = field(default_factory=World)
     reaper: Reaper = field(default_factory=Reaper)
     nudges: list[str] = field(default_factory=list)
+    limits: Limits | None = None
 
     def __post_init__(self) -> None:
         self.gateway = WorldGateway(self.world, self.tell)
@@ -138,6 +140,7 @@ class Office:
             Mortal(self.gateway, self.reaper),  # type: ignore[arg-type]
             Mortal(self.directory, self.reaper),  # type: ignore[arg-type]
             lambda: self.world.now_ms,
+            Mortal(self.limits, self.reaper) if self.limits else None,  # type: ignore[arg-type]
         )
 
     async def post(self, *events: MailboxEvent) -> list[str]:

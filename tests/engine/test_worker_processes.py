@@ -9,6 +9,8 @@ from calls import runtime as runtime_module
 from calls.commands import CreateChannel, FindRoute
 from calls.directory import Directory
 from calls.gateway import RecordingGateway
+from calls.limit_book import LimitBook
+from calls.limit_rules import Book
 from calls.mailbox import ATTEND, Mailboxes, connect
 from calls.runtime import Runtime
 from calls.tasks import attend
@@ -42,6 +44,10 @@ def runtime(redis_url, clean_redis, settings, monkeypatch):
     async def find(self, facts, version):
         return world.carry_out(FindRoute()).plan
 
+    async def read(self, version):
+        return Book()
+
+    monkeypatch.setattr(LimitBook, "read", read)
     monkeypatch.setattr(Directory, "warm", warm)
     monkeypatch.setattr(Directory, "find", find)
     running = Runtime()
@@ -86,8 +92,10 @@ def let_go(runtime, engine):
 def all_done(runtime):
     """Wait until the loop has done what it was told so far, and every turn has ended."""
 
+    endless = (runtime._sweeper, runtime._keeper)
+
     async def done():
-        turns = [task for task in runtime._tasks if task is not runtime._sweeper]
+        turns = [task for task in runtime._tasks if task not in endless]
         await asyncio.gather(*turns)
 
     asyncio.run_coroutine_threadsafe(done(), runtime._loop).result(PATIENCE_S)

@@ -20,7 +20,15 @@ from tests.lab.asterisk import Asterisk
 from tests.lab.stack import Stack
 from tests.lab.waiting import wait_for
 
-STAYS = (b"ringmaster:config_version", b"ringmaster:cdrs", b"_kombu.")
+COUNTS = (b"ringmaster:limit:", b"ringmaster:trunk:")
+"""What limits count and trunks' attempts say. It lapses, and is no other test's business."""
+STAYS = (
+    b"ringmaster:config_version",
+    b"ringmaster:cdrs",
+    b"_kombu.",
+    *(b"ringmaster:limit:" + kind for kind in (b"refused", b"would", b"minutes:", b"cps:")),
+    b"ringmaster:trunk:",
+)
 """What is meant to stay in Redis when no call is up: besides these only tombstones, which lapse."""
 
 
@@ -105,11 +113,22 @@ class Ringmaster:
     def leftovers(self) -> list[bytes]:
         """Keys in Redis that belong to calls that are over, tombstones apart."""
         keys = [key for key in self.redis.scan_iter() if not key.startswith(STAYS)]
-        return [
-            key
-            for key in keys
-            if self.redis.type(key) != b"hash" or self.redis.hkeys(key) != [b"over"]
-        ] + ([b"ringmaster:cdrs"] if self.redis.xlen("ringmaster:cdrs") else [])
+        waiting = [b"ringmaster:cdrs"] if self.redis.xlen("ringmaster:cdrs") else []
+        return [key for key in keys if not self._is_tombstone(key)] + waiting
+
+    def _is_tombstone(self, key: bytes) -> bool:
+        """Whether this only remembers a call that is over, or one that a limit refused."""
+        if self.redis.type(key) != b"hash":
+            return False
+        fields = set(self.redis.hkeys(key))
+        refused = key.startswith(b"ringmaster:limit:call:") and fields == {b"attempt", b"reply"}
+        return refused or fields == {b"over"}
+
+    def forget_counts(self) -> None:
+        """Begin with limits of which nothing is used, and trunks of which nothing is known."""
+        for key in self.redis.scan_iter():
+            if key.startswith(COUNTS):
+                self.redis.delete(key)
 
 
 @pytest.fixture(scope="package")
@@ -149,6 +168,7 @@ def ringmaster(
     with redis.Redis.from_url(redis_url) as client:
         running = Ringmaster(_stack, asterisk, client, tmp_path)
         running.restart_all()
+        running.forget_counts()
         config_version.bump()
         yield running
         running.assert_nothing_left()

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from calls import machine
-from calls.commands import CreateBridge, CreateChannel, Dial
+from calls.commands import CreateBridge, CreateChannel, Dial, Release, Reserve
 from calls.events import Doubted, HangupAsked
 from calls.session import Phase
 from cdr.record import CallRecord
-from tests.machine.world import A, World, b, entered, plan, target
+from tests.machine.world import A, World, b, entered, plan, rule, target
 
 FAR_END = st.sampled_from(
     [
@@ -88,10 +88,11 @@ def deliver(world: World, how: list[str]) -> None:
     delivery=st.lists(DELIVERY, min_size=1, max_size=12),
     deaths=st.lists(st.booleans(), min_size=1, max_size=8),
     targets=st.integers(1, 2),
-    broken=st.sampled_from([(), (CreateChannel,), (CreateBridge,), (Dial,)]),
+    broken=st.sampled_from([(), (CreateChannel,), (CreateBridge,), (Dial,), (Reserve,)]),
+    rules=st.sampled_from([None, (rule(),), (rule(enforce=False),)]),
 )
-def test_a_call_ends_clean_and_dials_nobody_twice(story, delivery, deaths, targets, broken):
-    world = World(found=plan(*(target(f"carrier-{n}") for n in range(targets))))
+def test_a_call_ends_clean_and_dials_nobody_twice(story, delivery, deaths, targets, broken, rules):
+    world = World(found=plan(*(target(f"carrier-{n}") for n in range(targets))), rules=rules)
     world.broken = dict.fromkeys(broken, "500 Allocation failed")
     world.hear(entered())
     world.save()
@@ -109,6 +110,9 @@ def test_a_call_ends_clean_and_dials_nobody_twice(story, delivery, deaths, targe
     assert world.empty, (world.channels, world.bridges)
     assert len(world.dialled) == len(set(world.dialled))
     record = world.record
+    talks = {each.talk_ms for each in world.done if isinstance(each, Release)}
+    assert talks <= {record.talk_ms}
+    assert talks or not world.session.rules
     assert CallRecord.from_json(record.to_json()) == record
     assert (record.disposition == "answered") == (record.answered_ms is not None)
     assert machine.decide(world.session, entered()) == world.session

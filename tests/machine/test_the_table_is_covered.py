@@ -13,6 +13,7 @@ import pytest
 from calls import machine
 from calls.session import Phase
 from tests.machine import (
+    test_a_call_with_limits,
     test_a_conversation,
     test_an_end_is_final,
     test_finding_a_route,
@@ -23,6 +24,7 @@ from tests.machine import (
 from tests.machine.world import World
 
 SCENARIOS = (
+    test_a_call_with_limits,
     test_a_conversation,
     test_an_end_is_final,
     test_finding_a_route,

@@ -19,6 +19,7 @@ from calls.commands import (
     Hangup,
     LimitChannel,
     LookUp,
+    Reserve,
 )
 from calls.events import (
     CallEntered,
@@ -34,11 +35,14 @@ from calls.events import (
     Doubted,
     Event,
     HangupRequested,
+    LimitRefused,
     Listed,
     MailboxEvent,
     Outcome,
+    Reserved,
     RouteChosen,
 )
+from calls.limit_rules import Metric, Rule
 from calls.records import call_record
 from calls.routing import Plan, Refusal, Target
 from calls.session import Phase, Session, from_json, to_json
@@ -80,11 +84,22 @@ def plan(*targets: Target, max_call_s: int = 3600) -> Plan:
     )
 
 
+def rule(metric: str = "concurrent", **changes: object) -> Rule:
+    facts = {"subject": "account:acme", "value": 3, "enforce": True}
+    name = f"account acme: 3 {metric}"
+    return Rule(metric=Metric(metric), name=name, **(facts | changes))
+
+
 @dataclass
 class World:
     """Asterisk's side of one call, the clock, and the engine's loop without its I/O."""
 
     found: Plan | Refusal = field(default_factory=plan)
+    rules: tuple[Rule, ...] | None = None
+    """The limits of the call; None: it has none."""
+    capped_by: str = ""
+    answers: list[Reserved | LimitRefused] = field(default_factory=list)
+    """What the counters say to each attempt; there is room where nothing is left to say."""
     now_ms: int = 1_000
     channels: dict[str, str] = field(default_factory=lambda: {A: "Ring"})
     bridges: set[str] = field(default_factory=set)
@@ -197,7 +212,10 @@ class World:
             case FindRoute():
                 if isinstance(self.found, Refusal):
                     return CallRefused(self.now_ms, self.found)
-                return RouteChosen(self.now_ms, self.found)
+                return RouteChosen(self.now_ms, self.found, self.rules, self.capped_by)
+            case Reserve():
+                answer = self.answers.pop(0) if self.answers else Reserved(self.now_ms)
+                return replace(answer, at_ms=self.now_ms)
             case CreateChannel():
                 self.channels.setdefault(command.channel_id, "Down")
             case CreateBridge():

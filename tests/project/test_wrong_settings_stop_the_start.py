@@ -75,6 +75,7 @@ def test_a_debug_server_starts_without_a_secret_key(start):
         ("ARI_APP", "my app"),
         ("CALLS_GATEWAY", "AriGateway"),
         ("MAX_CALL_S", "two hours"),
+        ("REPLAY_CALLS", "all"),
         ("LOG_LEVEL", "LOUD"),
     ],
 )

@@ -1,0 +1,19 @@
+-- Hold on to the places of calls that are really up, also to such as had lapsed meanwhile.
+-- KEYS  hash of what each call holds
+-- ARGV  lease in ms, then the call ids in the order of KEYS
+-- Returns how many of the calls hold places. Which counters those are is known only here, so
+-- their keys are not in KEYS: limits live on one Redis, not on a cluster.
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local held = 0
+for index, key in ipairs(KEYS) do
+  local places = redis.call('HGET', key, 'places')
+  if places then
+    held = held + 1
+    for _, counter in ipairs(cjson.decode(places)) do
+      redis.call('ZADD', counter, now + ARGV[1], ARGV[index + 1])
+      redis.call('PEXPIRE', counter, ARGV[1])
+    end
+  end
+end
+return held

@@ -1,0 +1,22 @@
+-- What is used of each limit now, from the same counters that refuse.
+-- KEYS  one counter for each limit
+-- ARGV  the metric of each
+-- Returns the count of each: calls up, calls in the last second, or ms of talk.
+local time = redis.call('TIME')
+local now_us = time[1] * 1000000 + time[2]
+local counts = {}
+for index, key in ipairs(KEYS) do
+  local metric, count = ARGV[index], 0
+  if metric == 'concurrent' then
+    count = redis.call('ZCOUNT', key, string.format('(%.0f', math.floor(now_us / 1000)), '+inf')
+  elseif metric == 'cps' then
+    for _, at_us in ipairs(redis.call('LRANGE', key, 0, -1)) do
+      if now_us - tonumber(at_us) >= 1000000 then break end
+      count = count + 1
+    end
+  elseif metric == 'minutes' then
+    count = tonumber(redis.call('GET', key) or 0)
+  end
+  counts[index] = count
+end
+return counts

@@ -1,0 +1,194 @@
+"""The button "What would this change?" on the forms of the configuration.
+
+The change is saved as always, the past calls are looked up in it, and the transaction is rolled
+back before anybody else can see it; hooks for after a commit (calls/config_version.py) never run.
+"""
+
+from datetime import UTC, datetime
+
+from django.conf import settings
+from django.core.exceptions import PermissionDenied
+from django.db import router, transaction
+from django.http import HttpResponse
+from django.template.defaultfilters import pluralize
+from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.html import format_html
+from unfold.decorators import action
+
+from calls import replay
+from calls.live import printable
+from calls.lookup import look_up_many
+from calls.routing import choose
+from cdr.models import Cdr
+
+BUTTON = "_replay"
+TITLES = {
+    replay.Effect.REFUSED: ("would be refused", "danger"),
+    replay.Effect.ROUTED: ("would no longer be refused", "success"),
+    replay.Effect.MOVED: ("would go to another trunk", "warning"),
+    replay.Effect.SENT: ("would be sent in another form", "info"),
+    replay.Effect.FALLBACK: ("would fall back on others", "info"),
+    replay.Effect.REASON: ("would be refused for another reason", "info"),
+}
+
+
+class ReplayMixin:
+    """For a ModelAdmin whose model decides where calls go."""
+
+    change_form_outer_before_template = "calls/replay.html"
+    actions_submit_line = ("what_would_this_change",)
+    replay_on_add = True
+    """Whether a new row can change where calls go."""
+
+    @action(
+        description="What would this change?",
+        icon="compare_arrows",
+        permissions=["replay"],
+        attrs={"name": BUTTON, "title": "Nothing is saved by looking."},
+    )
+    def what_would_this_change(self, request, obj):
+        """Answered by changeform_view: unfold runs this one only for a name that is not sent."""
+
+    def has_replay_permission(self, request, object_id=None):
+        """Whoever may make the change, and may see the calls it is tried on."""
+        if not request.user.has_perm("cdr.view_cdr"):
+            return False
+        if object_id is None:
+            return self.replay_on_add and self.has_add_permission(request)
+        return self.has_change_permission(request)
+
+    def changeform_view(self, request, object_id=None, form_url="", extra_context=None):
+        extra_context = dict(extra_context or {})
+        if object_id is None:
+            # Unfold leaves these buttons out of the form for a new row.
+            extra_context["actions_submit_line"] = self.get_actions_submit_line(request, None)
+        if request.method != "POST" or BUTTON not in request.POST:
+            return super().changeform_view(request, object_id, form_url, extra_context)
+        if not self.has_replay_permission(request, object_id):
+            raise PermissionDenied
+        response = super().changeform_view(request, object_id, form_url, extra_context)
+        if not isinstance(response, _Evaluated):
+            # The form has errors, and shows them.
+            return response
+        report = response.report()
+        request.replay_shown = True
+        extra_context["replay"] = _shown(report)
+        return super().changeform_view(request, object_id, form_url, extra_context)
+
+    def get_form(self, request, obj=None, change=False, **kwargs):
+        form = super().get_form(request, obj, change=change, **kwargs)
+        if not getattr(request, "replay_shown", False):
+            return form
+
+        class ShownAgain(form):
+            """Cleaned, but never saved: Django shows the form again with what was entered."""
+
+            def is_valid(self):
+                super().is_valid()
+                return False
+
+        return ShownAgain
+
+    def response_add(self, request, obj, post_url_continue=None):
+        if BUTTON in request.POST:
+            return self._evaluated()
+        return super().response_add(request, obj, post_url_continue)
+
+    def response_change(self, request, obj):
+        if BUTTON in request.POST:
+            return self._evaluated()
+        return super().response_change(request, obj)
+
+    def _evaluated(self):
+        """Look the calls up in the change, which is saved at this moment, and undo it."""
+        response = _Evaluated()
+        transaction.set_rollback(True, using=router.db_for_write(self.model))
+        return response
+
+
+class _Evaluated(HttpResponse):
+    """Never sent: carries the rows of the new configuration out of its transaction."""
+
+    def __init__(self):
+        super().__init__()
+        self._calls = past_calls(settings.REPLAY_CALLS)
+        self._rows = look_up_many([call.question for call in self._calls])
+
+    def report(self):
+        """Compare with the configuration as it is now."""
+        before = _decisions(self._calls, look_up_many([call.question for call in self._calls]))
+        return replay.compare(self._calls, before, _decisions(self._calls, self._rows))
+
+
+def past_calls(number):
+    """The last calls that there are records of, the newest first."""
+    rows = Cdr.objects.order_by("-started_at", "-id").values_list(
+        "id", "call_id", "started_at", "account", "callee_received", "caller_received"
+    )
+    return [
+        replay.PastCall(pk, call_id, round(started.timestamp() * 1000), account, callee, caller)
+        for pk, call_id, started, account, callee, caller in rows[:number]
+    ]
+
+
+def _decisions(calls, rows):
+    for call in calls:
+        yield choose(call.facts, rows[call.question], settings.MAX_CALL_S)
+
+
+def _shown(report):
+    """The report as the template shows it."""
+    totals = [
+        _label(f"{report.count(effect):,} {title}", colour)
+        for effect, (title, colour) in TITLES.items()
+        if report.count(effect)
+    ]
+    return {
+        "report": report,
+        "calls": f"{report.calls:,} call{pluralize(report.calls)}",
+        "first": _moment(report.first_ms),
+        "last": _moment(report.last_ms),
+        "totals": [*totals, _label(f"{report.unchanged:,} would stay as they are", "")],
+        "table": {
+            "headers": ("Calls", "What would change", "From", "To"),
+            "rows": [_group(group) for group in report.groups],
+            "collapsible": True,
+        },
+    }
+
+
+def _group(group):
+    title, colour = TITLES[group.effect]
+    return {
+        "cols": (f"{group.count:,}", _label(title, colour), group.before, group.after),
+        "table": {
+            "headers": ("Call", "Started (UTC)", "Account", "Dialled", "Now", "After the change"),
+            "rows": [_example(example) for example in group.examples],
+            "collapsible": True,
+        },
+    }
+
+
+def _example(example):
+    call = example.call
+    return (
+        format_html(
+            '<a href="{}" class="text-primary-600 dark:text-primary-500">{}</a>',
+            reverse("admin:cdr_cdr_change", args=(call.record_id,)),
+            call.call_id,
+        ),
+        _moment(call.started_ms),
+        call.account or "unknown",
+        printable(call.dialled),
+        printable(example.before),
+        printable(example.after),
+    )
+
+
+def _label(text, colour):
+    return render_to_string("unfold/helpers/label.html", {"text": text, "type": colour})
+
+
+def _moment(ms):
+    return "" if ms is None else f"{datetime.fromtimestamp(ms / 1000, UTC):%Y-%m-%d %H:%M:%S}"
