@@ -112,7 +112,7 @@ class Directory:
     async def warm(self) -> None:
         """Open the connections, so that the first call does not wait for them."""
         try:
-            await asyncio.gather(*(self._query(("",), "", "") for _ in range(QUERY_THREADS)))
+            await asyncio.gather(*(self._query(("", ""), "", "") for _ in range(QUERY_THREADS)))
         except (DatabaseError, InterfaceError) as error:
             logger.error(
                 "The database (DATABASE_URL) does not answer; calls are refused until it does: %s",

@@ -72,9 +72,9 @@ _ONE_OF_MANY = (
 )
 
 _ACCOUNTS = """
-SELECT code, 'account', {json}(enabled, max_call_s, time_zone, country_code, international_prefix,
-       national_prefix, caller_id,
-       (SELECT min(prefix) FROM calls_block WHERE side = 'caller') IS NOT NULL)
+SELECT code, 'account' AS kind, {json}(enabled, max_call_s, time_zone, country_code,
+       international_prefix, national_prefix, caller_id,
+       (SELECT min(prefix) FROM calls_block WHERE side = 'caller') IS NOT NULL) AS payload
 FROM who
 """
 
@@ -83,11 +83,12 @@ FROM who
 _OWNERS = ("{row}.account_id IS NULL", "{row}.account_id = who.id")
 
 _ROUTES = """
-SELECT who.code, 'route', {json}(route.id, route.prefix, route.account_id IS NOT NULL,
+SELECT who.code, 'route' AS kind, {json}(route.id, route.prefix, route.account_id IS NOT NULL,
        route.action = 'block', route.enabled, route.valid_from, route.valid_until, route.schedule,
        trunk.name, trunk.dial_string, trunk.enabled, trunk.ring_timeout_s, trunk.strip_digits,
        trunk.add_prefix, trunk.caller_id, target.priority, target.weight, trunk.caller_id_policy,
        trunk.rewrite_match, trunk.rewrite_replace, target.strip_digits, target.add_prefix)
+       AS payload
 FROM who
 JOIN lengths ON lengths.n <= length(who.callee)
 JOIN calls_route route ON route.prefix = substr(who.callee, 1, lengths.n) AND {owner}
@@ -96,13 +97,17 @@ LEFT JOIN calls_trunk trunk ON trunk.id = target.trunk_id
 """
 
 _BLOCKS = """
-SELECT who.code, 'block', {json}(block.id, block.side, block.prefix, block.account_id IS NOT NULL,
-       block.enabled, block.note)
+SELECT who.code, 'block' AS kind, {json}(block.id, block.side, block.prefix,
+       block.account_id IS NOT NULL, block.enabled, block.note) AS payload
 FROM who
 JOIN lengths ON lengths.n BETWEEN 1 AND length(who.{side})
 JOIN calls_block block ON block.side = '{side}'
      AND block.prefix = substr(who.{side}, 1, lengths.n) AND {owner}
 """
+
+
+# As text, because psycopg2 would parse PostgreSQL's JSON by itself, and slower.
+_ALL = "SELECT code, kind, CAST(payload AS text) FROM ({rows}) AS found"
 
 
 def look_up(account_keys: tuple[str, ...], callee: str | None, caller: str | None) -> Found:
@@ -121,7 +126,7 @@ def look_up(account_keys: tuple[str, ...], callee: str | None, caller: str | Non
 
 def look_up_in_transaction(
     account_keys: tuple[str, ...], callee: str | None, caller: str | None
-) -> tuple[tuple[AccountRow, ...], CallerBlocks, bool | None]:
+) -> Found:
     """The same for whoever is inside a transaction, whose connection must stay."""
     if not account_keys:
         return (), {}, None
@@ -183,7 +188,7 @@ def look_up_many(
 def _grouped(found: list[tuple[Any, ...]]) -> Iterator[tuple[Any, list[tuple[str, list[Any]]]]]:
     """The rows by what stands in their first column, each as its kind and its values."""
     for first, group in groupby(sorted(found, key=itemgetter(0)), key=itemgetter(0)):
-        yield first, [(kind, _plain(payload)) for _, kind, payload in group]
+        yield first, [(kind, orjson.loads(payload)) for _, kind, payload in group]
 
 
 def with_caller_blocks(
@@ -221,7 +226,6 @@ def _parts(of_callee: bool, of_caller: bool) -> list[str]:
 
 
 def _sql(vendor: str, who: str, parts: list[str], **asked: str) -> str:
-    # Both give JSON arrays; psycopg2 would parse PostgreSQL's by itself, and slower.
     json = {"postgresql": "json_build_array"}.get(vendor, "json_array")
     who = who.format(
         callee=_NUMBER.format(raw="dialled.callee", expand="dialled.callee_expands"),
@@ -229,7 +233,8 @@ def _sql(vendor: str, who: str, parts: list[str], **asked: str) -> str:
         lengths=", ".join(f"({n})" for n in range(MAX_PREFIX + 1)),
         **asked,
     )
-    return who + "UNION ALL".join(parts).replace("{json}", json)
+    rows = "UNION ALL".join(parts).replace("{json}", json)
+    return who + _ALL.replace("{rows}", rows)
 
 
 def parameters(account_keys: tuple[str, ...], callee: str, caller: str) -> list[Any]:
@@ -239,11 +244,6 @@ def parameters(account_keys: tuple[str, ...], callee: str, caller: str) -> list[
 
 def _as_dialled(number: str) -> tuple[str, bool]:
     return number.removeprefix("+"), number.isascii() and number.isdigit()
-
-
-def _plain(payload: Any) -> list[Any]:
-    plain: list[Any] = orjson.loads(payload) if isinstance(payload, str) else payload
-    return plain
 
 
 def _account(

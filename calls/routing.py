@@ -200,6 +200,8 @@ def _number(topic: Topic, received: str, plan: NumberingPlan, trail: Trail) -> s
             Step(topic, digits, Mark.FOUND, f"{shown(received)}: {form}")
             if known
             else Step(topic, shown(received), refused, "is no telephone number")
+            if received
+            else Step(topic, "", refused, "no number")
         )
     return digits
 

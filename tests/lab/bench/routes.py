@@ -10,6 +10,7 @@ judged: they depend on the machine.
 
 import argparse
 import asyncio
+import gc
 import io
 import math
 import os
@@ -17,6 +18,7 @@ import random
 import secrets
 import statistics
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import uvloop
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -81,7 +84,12 @@ def percentile(ordered: list[float], percent: float) -> float:
 def run(routes: int, calls: int) -> Figures:
     """Fill the database that Django is set up for, and measure."""
     prefixes = fill(routes)
-    return asyncio.run(_measure(prefixes, calls))
+    # The collector should not walk through what is the bench's own and no worker's.
+    gc.collect()
+    gc.freeze()
+    # The loop that workers have.
+    measured = uvloop.run(_measure(prefixes, calls))
+    return Figures(len(prefixes), *measured, _plan(prefixes))
 
 
 def fill(routes: int) -> list[str]:
@@ -150,7 +158,9 @@ def _copy(cursor: Any, table: str, columns: str, rows: Iterator[tuple[object, ..
     cursor.copy_expert(f"COPY {table} ({columns}) FROM STDIN", io.StringIO(text))
 
 
-async def _measure(prefixes: list[str], calls: int) -> Figures:
+async def _measure(
+    prefixes: list[str], calls: int
+) -> tuple[list[float], list[float], list[float], int, int, int, int]:
     from calls import directory as directory_module
     from calls.directory import Directory
 
@@ -172,9 +182,25 @@ async def _measure(prefixes: list[str], calls: int) -> Figures:
         await _one_by_one(directory, asked, fill, progress, "As many again")
         later = _own_rss()
     remembered = len(directory._accounts._kept)
+    _disconnect(directory)
+    return first, at_once, known, begin, full, later, remembered
+
+
+def _disconnect(directory: Any) -> None:
+    """Close the directory with its threads' connections: they would keep the database in use."""
+    from django.db import connection
+
+    from calls.directory import QUERY_THREADS
+
+    together = threading.Barrier(QUERY_THREADS)
+
+    def disconnect() -> None:
+        together.wait(10)
+        connection.close()
+
+    for ended in [directory._threads.submit(disconnect) for _ in range(QUERY_THREADS)]:
+        ended.result(20)
     directory.close()
-    plan = await _plan(prefixes)
-    return Figures(len(prefixes), first, at_once, known, begin, full, later, remembered, plan)
 
 
 def _facts(draw: random.Random, prefixes: list[str]) -> Any:
@@ -216,23 +242,18 @@ async def _timed(directory: Any, facts: Any) -> float:
     return (time.perf_counter() - began) * 1000
 
 
-async def _plan(prefixes: list[str]) -> str:
+def _plan(prefixes: list[str]) -> str:
     """What PostgreSQL does for one call, as EXPLAIN ANALYZE tells it."""
-    from asgiref.sync import sync_to_async
     from django.db import connection
 
     from calls.lookup import parameters, query
 
-    def explain() -> str:
-        keys = ("account1", "endpoint")
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "EXPLAIN (ANALYZE, COSTS OFF, SUMMARY ON) " + query("postgresql", 2, True, True),
-                parameters(keys, f"00{prefixes[0]}123", "4930123456"),
-            )
-            return "\n".join(line for (line,) in cursor.fetchall())
-
-    return await sync_to_async(explain)()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "EXPLAIN (ANALYZE, COSTS OFF, SUMMARY ON) " + query("postgresql", 2, True, True),
+            parameters(("account1", "endpoint"), f"00{prefixes[0]}123", "4930123456"),
+        )
+        return "\n".join(line for (line,) in cursor.fetchall())
 
 
 def report(figures: Figures) -> None:
