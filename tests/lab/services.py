@@ -99,7 +99,8 @@ class PostgreSQL:
     a login without a password, on loopback and in its own socket folder only.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = True) -> None:
+        self._durable = durable
         need(lambda: _postgres_bin() is not None, "postgresql", purpose="PostgreSQL")
         found = _postgres_bin()
         assert found is not None
@@ -127,6 +128,7 @@ class PostgreSQL:
                 str(self._bin / "postgres"),
                 *("-D", str(data), "-p", str(self.port), "-k", str(self.folder)),
                 *("-c", f"listen_addresses={LOOPBACK}", "-c", "max_connections=100"),
+                *([] if self._durable else ["-c", "fsync=off", "-c", "full_page_writes=off"]),
             ],
             self.folder / "postgres.log",
             user=self._user,
@@ -199,13 +201,16 @@ def redis_url(port: int | None = None) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def database_url() -> Iterator[str]:
-    """The URL of a PostgreSQL database to use; a private one is stopped and removed at the end."""
+def database_url(*, durable: bool = True) -> Iterator[str]:
+    """The URL of a PostgreSQL database to use; a private one is stopped and removed at the end.
+
+    One that is not ``durable`` may lose data when the machine dies; tests need not wait for disks.
+    """
     named = os.environ.get(DATABASE_URL_SETTING)
     if named:
         yield named
         return
-    server = PostgreSQL()
+    server = PostgreSQL(durable=durable)
     try:
         yield server.start().url
     finally:

@@ -17,7 +17,7 @@ def main() -> int:
         print("Usage: python -m tests.lab.with_postgres COMMAND…", file=sys.stderr)
         return 2
     try:
-        with services.database_url() as url:
+        with services.database_url(durable=False) as url:
             done = subprocess.run(
                 sys.argv[1:], env={**os.environ, "DATABASE_URL": url}, check=False
             )
