@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection
 
-from calls import explanation, lookup
+from calls import explanation
 from calls.directory import Directory
 from calls.explanation import explain
 from calls.models import Account, Block, Route, RouteTarget, Trunk
@@ -19,12 +19,6 @@ pytestmark = pytest.mark.django_db
 
 EVIL = "<script>alert(1)</script>"
 PAGE = "/admin/calls/explain/"
-
-
-@pytest.fixture(autouse=True)
-def _one_connection(monkeypatch):
-    """Closing connections that have errors would end the test's own transaction."""
-    monkeypatch.setattr(lookup, "close_old_connections", lambda: None)
 
 
 @pytest.fixture

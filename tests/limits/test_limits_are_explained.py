@@ -5,7 +5,6 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 
-from calls import lookup
 from calls.explanation import explain
 from calls.limits import STATES
 from calls.models import Account, Limit, Route, RouteTarget, Trunk
@@ -16,9 +15,8 @@ LATER_MS = 9_000_000_000_000
 
 
 @pytest.fixture
-def counters(clean_redis, redis_url, settings, monkeypatch):
+def counters(clean_redis, redis_url, settings):
     settings.LIMITS_REDIS_URL = redis_url
-    monkeypatch.setattr(lookup, "close_old_connections", lambda: None)
     return clean_redis
 
 
@@ -141,9 +139,8 @@ def test_explaining_takes_no_place(counters):
     assert not list(counters.scan_iter("ringmaster:limit:*"))
 
 
-def test_without_the_limits_redis_the_way_is_shown_and_what_is_missing_said(settings, monkeypatch):
+def test_without_the_limits_redis_the_way_is_shown_and_what_is_missing_said(settings):
     settings.LIMITS_REDIS_URL = "redis://127.0.0.1:1/0"
-    monkeypatch.setattr(lookup, "close_old_connections", lambda: None)
     limit()
     explanation = asked()
 

@@ -1,10 +1,12 @@
 """What the directory brings of rows that hold at times, of blocklists and of numbering plans."""
 
 import asyncio
+import contextlib
 from datetime import UTC, datetime
 
 import pytest
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, OperationalError, connection
+from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -217,6 +219,45 @@ def test_with_the_database_gone_known_destinations_still_route(account, worker, 
     assert gist(worker.ask(caller="4420", version=2)) == ("blocked", 21)
     with pytest.raises(RoutingUnavailable, match="the server is away"):
         worker.ask(dialled="49302")
+
+
+def test_one_round_trip_is_all_it_takes(account):
+    lookup.look_up(("acme", "alice"), "49301", "4420")
+    with CaptureQueriesContext(connection) as captured:
+        lookup.look_up(("acme", "alice"), "49302", "4421")
+
+    assert len(captured) == 1
+
+
+@pytest.fixture
+def _postgresql():
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has no server that could close a connection")
+
+
+@pytest.mark.usefixtures("_postgresql")
+def test_a_connection_that_the_database_has_closed_costs_no_call(account):
+    keys = ("acme", "alice")
+    ((row,), _, _) = lookup.look_up(keys, "49301", "4420")
+    with contextlib.suppress(DatabaseError), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    assert lookup.look_up(keys, "49301", "4420")[0] == (row,)
+
+
+@pytest.mark.usefixtures("_postgresql")
+def test_a_query_that_fails_on_a_living_connection_is_not_repeated(account, monkeypatch):
+    asked = []
+
+    def cancelled(*arguments):
+        asked.append(arguments)
+        raise OperationalError("canceling statement due to statement timeout")
+
+    lookup.look_up(("acme",), "49301", "4420")
+    monkeypatch.setattr(lookup, "look_up_in_transaction", cancelled)
+    with pytest.raises(OperationalError):
+        lookup.look_up(("acme",), "49301", "4420")
+    assert len(asked) == 1
 
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
