@@ -59,7 +59,7 @@ def test_the_carrier_is_shown_the_number_that_the_trunks_policy_says(
     calls = caller.call("49200", as_user=user)
 
     assert (calls.finals, calls.seen[0].provisional) == ([200], (180,))
-    (invite,) = keeping.invites()
+    (invite,) = keeping.wait_for_invites()
     assert header(invite, "From") == shown
     assert user not in invite or user == sent
     cdr = ringmaster.cdr()
@@ -80,7 +80,7 @@ def test_the_carrier_is_sent_the_number_in_its_own_form(
 
     assert caller.call("030200").finals == [200]
 
-    (invite,) = keeping.invites()
+    (invite,) = keeping.wait_for_invites()
     assert invite.startswith("INVITE sip:+49930200@127.0.0.1")
     cdr = ringmaster.cdr()
     assert (cdr.callee_received, cdr.callee_normalised) == ("030200", "4930200")
@@ -100,7 +100,7 @@ def test_a_redirect_of_one_carrier_is_not_told_to_the_next(
 
     assert caller.call("49302").finals == [200]
 
-    (invite,) = keeping.invites()
+    (invite,) = keeping.wait_for_invites()
     assert "Diversion" not in invite
     assert "49302" not in invite
     ringmaster.assert_nothing_left()

@@ -251,7 +251,7 @@ class Carrier:
     """A carrier on one SIP port: what it does is told by the dialled number (carrier.xml).
 
     ``ring_ms`` is the time from 180 or 183 to the answer. With ``keeps_messages`` every SIP message
-    is kept, for ``invites``.
+    is kept, for ``wait_for_invites``.
     """
 
     def __init__(self, port: int, *, ring_ms: int = RING_MS, keeps_messages: bool = False) -> None:
@@ -311,12 +311,23 @@ class Carrier:
             if urllib.parse.unquote(seen) == number
         ]
 
-    def invites(self) -> list[str]:
-        """The INVITEs that came, whole, in order; for a carrier that keeps messages."""
+    def wait_for_invites(self, count: int = 1, timeout_s: float = 10.0) -> list[str]:
+        """The INVITEs that came, whole, in order, once there are so many; raises LabError.
+
+        For a carrier that keeps messages. One that was sent again counts once.
+        """
+        wait_for(
+            lambda: len(self._invites()) >= count,
+            timeout_s=timeout_s,
+            failure=lambda: f"The carrier has seen {self._invites()}, not {count} INVITEs.",
+        )
+        return self._invites()
+
+    def _invites(self) -> list[str]:
         path = self._folder / "messages.log"
         text = path.read_text(errors="replace") if path.exists() else ""
         found = re.findall(r"message received[^\n]*\n\n(INVITE .*?)\n\n", text, flags=re.S)
-        return [invite.replace("\r", "") for invite in found]
+        return list(dict.fromkeys(invite.replace("\r", "") for invite in found))
 
     def _messages_kept(self) -> tuple[str, ...]:
         if not self._keeps_messages:
