@@ -206,6 +206,7 @@ async def test_a_limit_in_the_body_of_create_ends_the_channel_without_a_hangup_r
 async def test_a_limit_can_be_moved_later(ari, ear):
     query = {"endpoint": "Local/123@monkeys", "app": APP, "channelId": ari.b}
     await ari.ask("POST", "/channels/create", {"variables": {"TIMEOUT(absolute)": "60"}}, **query)
+    await ear.until("StasisStart")
     path, name = f"/channels/{ari.b}/variable", "TIMEOUT(absolute)"
     _, before = await ari.ask("GET", path, variable=name)
     assert await ari.status("POST", path, variable=name, value="3600") == 204
