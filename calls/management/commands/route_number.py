@@ -51,7 +51,9 @@ class Command(BaseCommand):
         except (DatabaseError, InterfaceError) as error:
             why = str(error).partition("\n")[0]
             raise CommandError(
-                f"The database (DATABASE_URL) does not answer: {why}", returncode=2
+                f"The database (DATABASE_URL) does not answer: {why}. Check that it is up and that "
+                "`manage.py migrate` has been run.",
+                returncode=2,
             ) from error
         console = Console(file=cast(IO[str], self.stdout), highlight=False)
         if not console.is_terminal:
