@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from calls import ids
-from calls.events import (
+from calls.machine.events import (
     CallEntered,
     ChannelAnswered,
     ChannelDestroyed,
@@ -35,6 +35,13 @@ EVENT_TYPES = (
 )
 """What Asterisk is asked to send."""
 
+MEDIA_VARIABLE = "RTPAUDIOQOS"
+"""Filled when a channel ends. One variable tells both directions; those for MES, jitter, loss and
+RTT apart tell the same with least, most and average, in five times the bytes."""
+
+MOST_HOPS = 99
+"""A higher hop count is taken for this one."""
+
 LONGEST_TEXT = 256
 """Caller names, numbers and the like are cut to this many characters: they are not ours."""
 
@@ -57,11 +64,18 @@ def decode(message: dict[str, Any]) -> ChannelEvent | None:
                 _id(message["channel"]), at_ms(message), cause, bool(message.get("soft"))
             )
         case "StasisEnd":
-            return ChannelLeft(_id(message["channel"]), at_ms(message))
+            channel = message["channel"]
+            return ChannelLeft(_id(channel), at_ms(message), _media(channel))
         case "ChannelDestroyed":
             cause, sip_code = _whole(message.get("cause")), _whole(message.get("tech_cause"))
+            channel = message["channel"]
             return ChannelDestroyed(
-                _id(message["channel"]), at_ms(message), cause or None, sip_code or None
+                _id(channel),
+                at_ms(message),
+                cause or None,
+                sip_code or None,
+                _media(channel),
+                _text(channel.get("protocol_id")),
             )
     return None
 
@@ -91,10 +105,11 @@ def _seconds(text: str) -> int:
 
 
 def _dial(message: dict[str, Any]) -> ChannelEvent | None:
-    channel = _id(message["peer"])
+    peer = message["peer"]
+    channel = _id(peer)
     match message["dialstatus"]:
         case "":
-            return ChannelDialled(channel, at_ms(message))
+            return ChannelDialled(channel, at_ms(message), _text(peer.get("protocol_id")))
         case "RINGING":
             return ChannelRinging(channel, at_ms(message))
         case "PROGRESS":
@@ -123,13 +138,25 @@ def _from_channel(channel: dict[str, Any], started_ms: int, *, recovered: bool) 
         channel_id=_id(channel),
         at_ms=started_ms,
         channel_name=_text(channel["name"]),
-        dialled=_text(channel["dialplan"]["exten"]),
+        # A channel that Ringmaster called has dialled nothing, whatever stands there.
+        dialled="" if ids.is_ordered(_id(channel)) else _text(channel["dialplan"]["exten"]),
         caller_number=_text(caller.get("number")),
         caller_name=_text(caller.get("name")),
         account_code=_text(channel.get("accountcode")),
         up=channel["state"] == "Up",
         recovered=recovered,
+        sip_call_id=_text(channel.get("protocol_id")),
+        hops=_hops(channel["dialplan"].get("app_data")),
     )
+
+
+def _hops(stasis_data: Any) -> int:
+    """The hop count behind the application's name, in ``ringmaster,2`` or as its argument.
+
+    What is no number counts as none: the dialplan lets digits through only.
+    """
+    _, _, count = _text(stasis_data).partition(",")
+    return min(int(count), MOST_HOPS) if count.isascii() and count.isdigit() else 0
 
 
 def _id(channel: dict[str, Any]) -> str:
@@ -137,6 +164,14 @@ def _id(channel: dict[str, Any]) -> str:
     if not isinstance(value, str) or not value:
         raise TypeError("a channel's id is no text")
     return value
+
+
+def _media(channel: dict[str, Any]) -> str:
+    """How the audio was; only with `channelvars = RTPAUDIOQOS` in ari.conf."""
+    variables = channel.get("channelvars")
+    told = _text(variables.get(MEDIA_VARIABLE)) if isinstance(variables, dict) else ""
+    # Before it stand the SSRCs, random numbers that tell nobody anything.
+    return told[max(0, told.find("lp=")) :]
 
 
 def _whole(value: Any) -> int | None:

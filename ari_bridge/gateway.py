@@ -4,26 +4,30 @@ Asterisk's answers need reading with care (measured on 22.10):
   * create   409 means "this id exists" or, on a connection that has seen a 409 before, "no such
              endpoint": only a look at the channel tells. 500 is a bad endpoint as often as a fault.
   * add      422 for a few milliseconds after create, until the channel has entered Stasis.
+  * originate   as create; the channel is handed over when it answers. Its events come before that.
   * dial     204 comes before the INVITE; a second dial before the 180 kills the channel.
              The ringing reaches A through the bridge, not through the dial.
   * delete   404 means that the purpose is fulfilled; a bridge that is just going gives 409.
 """
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any
 from urllib.parse import quote
+from zlib import crc32
 
-import aiohttp
 import orjson
 from django.conf import settings
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
+from ari_bridge.client import Answered, AriClient, BoundedClient, Unreachable
+from ari_bridge.clocks import NodeClocks
 from ari_bridge.node import AriNode
-from calls.commands import (
+from ari_bridge.rest_socket import SOCKETS, RestSocket
+from calls import ids
+from calls.machine.commands import (
     AddToBridge,
     Answer,
     AriCommand,
@@ -34,51 +38,24 @@ from calls.commands import (
     Hangup,
     LimitChannel,
     LookUp,
+    Originate,
+    Play,
 )
-from calls.events import CommandDone, CommandFailed, Listed
+from calls.machine.digest import VARIABLE
+from calls.machine.events import CommandDone, CommandFailed, Listed
 
 ENTER_S = 1.5
 """How long a created channel may take to enter Stasis before adding it is given up."""
-AGAIN_S = 1.5
-"""How long a request that may be repeated is repeated while Asterisk cannot be reached."""
-CONNECTIONS = 64
-"""Connections to one node from one process; Asterisk's default sessionlimit is 100."""
-KEPT_S = 12
-"""An idle connection is given up after this time, before Asterisk's default session_keep_alive of
-15 s closes it under a request."""
 
+HOPS_HEADER = "X-Ringmaster-Hops"
+HOPS_VARIABLE = "RINGMASTER_HOPS"
+
+SILENT = "Local/silent@ringmaster"
+"""A channel that is made and never dialled: its other half runs no dialplan."""
 _NOT_YET = (409, 422)
 _JOINING = "put the legs into the bridge"
 
 Result = CommandDone | CommandFailed | Listed
-
-
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """Asterisk's answer to one request."""
-
-    status: int
-    body: bytes
-
-    @property
-    def ok(self) -> bool:
-        return self.status < 300
-
-    @property
-    def message(self) -> str:
-        """Asterisk's own words, for the reason in a record."""
-        try:
-            return str(orjson.loads(self.body).get("message", ""))
-        except (ValueError, AttributeError):
-            return self.body[:200].decode(errors="replace")
-
-
-class Unreachable(Exception):
-    """A node could not be reached; ``sent`` says whether the request may have arrived."""
-
-    def __init__(self, text: str, sent: bool) -> None:
-        super().__init__(text)
-        self.sent = sent
 
 
 class NotYet(Exception):
@@ -89,102 +66,95 @@ class NotYet(Exception):
         self.answer = answer
 
 
-class AriClient:
-    """REST requests to one node over kept connections."""
-
-    def __init__(self, node: AriNode) -> None:
-        self.node = node
-        self._session = aiohttp.ClientSession(
-            base_url=node.url,
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=KEPT_S),
-            headers={"Authorization": aiohttp.encode_basic_auth(node.user, node.password)},
-            timeout=aiohttp.ClientTimeout(total=2, sock_connect=1),
-            auto_decompress=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
-        )
-
-    async def request(
-        self, method: str, path: str, params: dict[str, str] | None = None, body: Any = None
-    ) -> Answered:
-        """Send one request under /ari. Raises Unreachable when no answer came."""
-        data = None if body is None else orjson.dumps(body)
-        headers = None if body is None else {"Content-Type": "application/json"}
-        try:
-            async with self._session.request(
-                method, "/ari" + path, params=params, data=data, headers=headers
-            ) as response:
-                return Answered(response.status, await response.read())
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            raise Unreachable(self._sentence(error), sent=False) from error
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Unreachable(self._sentence(error), sent=True) from error
-
-    async def repeatable(
-        self, method: str, path: str, params: dict[str, str] | None = None, body: Any = None
-    ) -> Answered:
-        """Send a request that may be sent twice, again and again for a while if need be."""
-        try:
-            return await self.request(method, path, params, body)
-        except Unreachable:
-            # Asterisk may only have closed a connection that idled.
-            pass
-        async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(Unreachable),
-            stop=stop_after_delay(AGAIN_S),
-            wait=wait_exponential(multiplier=0.01, max=0.4),
-            reraise=True,
-        ):
-            with attempt:
-                return await self.request(method, path, params, body)
-        raise AssertionError("AsyncRetrying gives an answer or raises")
-
-    async def close(self) -> None:
-        await self._session.close()
-
-    def _sentence(self, error: Exception) -> str:
-        what = str(error) or type(error).__name__
-        return f"node {self.node.name} could not be reached at {self.node.url}: {what}"
-
-
 class AriGateway:
-    """The gateway of calls/gateway.py to the real Asterisks named in ARI_NODES."""
+    """The gateway of calls/engine/asterisk.py to the real Asterisks named in ARI_NODES."""
 
     def __init__(
         self,
         nodes: dict[str, AriNode] | None = None,
         app: str | None = None,
-        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        clock_ms: Callable[[], int] | None = None,
+        rest: str | None = None,
     ) -> None:
         self._nodes = settings.ARI_NODES if nodes is None else nodes
         self._app = settings.ARI_APP if app is None else app
-        self._clients: dict[str, AriClient] = {}
-        self._clock_ms = clock_ms
+        self._over_socket = (settings.ARI_REST if rest is None else rest) == "websocket"
+        self._clients: dict[str, tuple[AriClient, ...]] = {}
+        self._clocks = NodeClocks()
+        self._fixed_ms = clock_ms
 
-    async def carry_out(self, node: str, command: AriCommand, again: bool) -> Result:
-        """Do it and say what came of it; see calls.gateway.Gateway."""
+    async def carry_out(
+        self, node: str, command: AriCommand, again: bool, until_s: float = math.inf
+    ) -> Result:
+        """Do it and say what came of it; see calls.engine.asterisk.Gateway."""
         known = self._nodes.get(node)
         if known is None:
             reason = f"node {node} is not in ARI_NODES of this worker"
-            return CommandFailed(self._clock_ms(), command, reason)
-        client = self._clients.get(node)
-        if client is None:
-            client = self._clients[node] = AriClient(known)
+            return CommandFailed(self.now_ms(node), command, reason, of_node=True)
+        client = BoundedClient(
+            self._client_for(known, command), until_s, partial(self.now_ms, node), command.tag
+        )
         try:
             if isinstance(command, Dial):
                 return await self._dial(client, command, again)
+            if isinstance(command, Originate):
+                return await self._originate(client, command, again)
             return await _HOW[type(command)](self, client, command)
         except Unreachable as error:
-            return CommandFailed(self._clock_ms(), command, str(error), unknown=error.sent)
+            return CommandFailed(
+                client.now_ms(), command, str(error), unknown=error.sent, of_node=True
+            )
+
+    def knows(self, node: str) -> bool:
+        """Whether it is among ARI_NODES."""
+        return node in self._nodes
+
+    def now_ms(self, node: str) -> int:
+        """What time it is by the node's own clock, as it was measured last."""
+        return self._clocks.now_ms(node) if self._fixed_ms is None else self._fixed_ms()
+
+    async def keep_time(self) -> None:
+        """Measure the nodes' clocks, for ever."""
+        await self._clocks.run(self._any_clients)
+
+    async def know_time(self) -> None:
+        """Measure the nodes' clocks once, for a second at most."""
+        await self._clocks.measure(self._any_clients())
+
+    def _any_clients(self) -> list[AriClient]:
+        return [self._clients_of(node)[0] for node in self._nodes.values()]
 
     async def close(self) -> None:
-        for client in self._clients.values():
-            await client.close()
+        for clients in self._clients.values():
+            for client in clients:
+                await client.close()
+
+    def _client_for(self, node: AriNode, command: AriCommand) -> AriClient:
+        """The node's client that this call keeps to, so that its requests arrive in order."""
+        clients = self._clients_of(node)
+        return clients[crc32(_call_of(command).encode()) % len(clients)]
+
+    def _clients_of(self, node: AriNode) -> tuple[AriClient, ...]:
+        clients = self._clients.get(node.name)
+        if clients is None:
+            clients = tuple(
+                RestSocket(node, self._app) if self._over_socket else AriClient(node)
+                for _ in range(SOCKETS if self._over_socket else 1)
+            )
+            self._clients[node.name] = clients
+        return clients
 
     # --- One method for each command ---
 
-    async def _create_channel(self, client: AriClient, command: CreateChannel) -> Result:
+    async def _create_channel(self, client: BoundedClient, command: CreateChannel) -> Result:
         variables = {"TIMEOUT(absolute)": str(command.limit_s)}
+        if command.digest:
+            variables[VARIABLE] = command.digest
+        if command.endpoint.startswith("PJSIP/"):
+            variables[f"PJSIP_HEADER(add,{HOPS_HEADER})"] = str(command.hops)
+        else:
+            # Inherited along a local proxy, whose dialplan can pass it on in the header.
+            variables[f"__{HOPS_VARIABLE}"] = str(command.hops)
         # What B is shown is the identity its channel is connected to; i: without telling it yet.
         if command.caller_number:
             variables["CONNECTEDLINE(num,i)"] = command.caller_number
@@ -204,23 +174,63 @@ class AriGateway:
         if answer.status == 409 and await self._exists(
             client, f"/channels/{_q(command.channel_id)}"
         ):
-            return self._done(command)
+            # Not by a request of ours whose answer was lost: Redis may have lost what we had saved.
+            return CommandDone(client.now_ms(), command, existed=not answer.repeated)
         if answer.status in (409, 500):
             reason = (
                 f"node {client.node.name} could not make a channel of {command.endpoint}: "
                 "no such endpoint there, or its settings are wrong"
             )
-            return CommandFailed(self._clock_ms(), command, reason)
-        return self._judge(command, answer, f"create {command.endpoint}")
+            return CommandFailed(client.now_ms(), command, reason)
+        return self._judge(client, command, answer, f"create {command.endpoint}")
 
-    async def _create_bridge(self, client: AriClient, command: CreateBridge) -> Result:
+    async def _originate(self, client: BoundedClient, command: Originate, again: bool) -> Result:
+        """A phone is rung by one request, which is never sent twice: it may have declined
+        meanwhile, and would ring again. Who comes after a dead worker looks whether it rings."""
+        channel = f"/channels/{_q(command.channel_id)}"
+        if again and await self._exists(client, channel):
+            return CommandDone(client.now_ms(), command, existed=True)
+        if again and command.endpoint:
+            reason = "a worker died while it called the phone; whether it rang is not known"
+            return CommandFailed(client.now_ms(), command, reason, unknown=True)
+        variables = {"variables": {"TIMEOUT(absolute)": str(command.limit_s)}}
+        if command.endpoint:
+            asked = {
+                "endpoint": command.endpoint,
+                "app": self._app,
+                "timeout": str(command.timeout_s),
+                "callerId": command.shown,
+            }
+            answer = await client.request("POST", channel, asked, variables)
+        else:
+            asked = {"endpoint": SILENT, "app": self._app, "channelId": command.channel_id}
+            answer = await client.repeatable("POST", "/channels/create", asked, variables)
+        if answer.status == 409 and await self._exists(client, channel):
+            return CommandDone(client.now_ms(), command, existed=not answer.repeated)
+        if answer.status in (409, 500):
+            what = command.endpoint or "its own"
+            reason = (
+                f"node {client.node.name} could not make a channel of {what}: "
+                "no such endpoint there, or its settings are wrong"
+            )
+            return CommandFailed(client.now_ms(), command, reason)
+        return self._judge(client, command, answer, f"call {command.endpoint or 'nobody'}")
+
+    async def _play(self, client: BoundedClient, command: Play) -> Result:
+        path = f"/bridges/{_q(command.bridge_id)}/play"
+        answer = await client.repeatable("POST", path, {"media": command.sound})
+        return self._judge(client, command, answer, "play the sound")
+
+    async def _create_bridge(self, client: BoundedClient, command: CreateBridge) -> Result:
         path = f"/bridges/{_q(command.bridge_id)}"
-        answer = await client.repeatable("POST", path, {"type": "mixing"})
+        answer = await client.repeatable(
+            "POST", path, body={"type": "mixing", "name": command.digest}
+        )
         if answer.status == 409 and await self._exists(client, path):
-            return self._done(command)
-        return self._judge(command, answer, "create the bridge")
+            return self._done(client, command)
+        return self._judge(client, command, answer, "create the bridge")
 
-    async def _add_to_bridge(self, client: AriClient, command: AddToBridge) -> Result:
+    async def _add_to_bridge(self, client: BoundedClient, command: AddToBridge) -> Result:
         path = f"/bridges/{_q(command.bridge_id)}/addChannel"
         params = {
             "channel": ",".join(command.channel_ids),
@@ -229,7 +239,7 @@ class AriGateway:
         }
         answer = await client.repeatable("POST", path, params)
         if answer.status not in _NOT_YET:
-            return self._judge(command, answer, _JOINING)
+            return self._judge(client, command, answer, _JOINING)
         try:
             async for attempt in AsyncRetrying(
                 retry=retry_if_exception_type(NotYet),
@@ -243,52 +253,52 @@ class AriGateway:
                         raise NotYet(answer)
         except NotYet as late:
             answer = late.answer
-        return self._judge(command, answer, _JOINING)
+        return self._judge(client, command, answer, _JOINING)
 
-    async def _dial(self, client: AriClient, command: Dial, again: bool) -> Result:
+    async def _dial(self, client: BoundedClient, command: Dial, again: bool) -> Result:
         channel = f"/channels/{_q(command.channel_id)}"
-        if again:
+        if again or command.look_first:
             look = await client.repeatable("GET", channel)
             if look.ok and orjson.loads(look.body).get("state") in ("Ringing", "Up"):
-                return self._done(command)
+                return self._done(client, command)
             reason = "a worker died while it dialled; whether B was dialled is not known"
-            return CommandFailed(self._clock_ms(), command, reason)
+            return CommandFailed(client.now_ms(), command, reason)
         # Naming A as its caller would put A's own number and name in place of what B is shown.
         params = {"timeout": str(command.timeout_s)}
         answer = await client.request("POST", channel + "/dial", params)
-        return self._judge(command, answer, "dial")
+        return self._judge(client, command, answer, "dial")
 
-    async def _answer(self, client: AriClient, command: Answer) -> Result:
+    async def _answer(self, client: BoundedClient, command: Answer) -> Result:
         path = f"/channels/{_q(command.channel_id)}/answer"
-        return self._judge(command, await client.repeatable("POST", path), "answer")
+        return self._judge(client, command, await client.repeatable("POST", path), "answer")
 
-    async def _limit_channel(self, client: AriClient, command: LimitChannel) -> Result:
+    async def _limit_channel(self, client: BoundedClient, command: LimitChannel) -> Result:
         path = f"/channels/{_q(command.channel_id)}/variable"
         params = {"variable": "TIMEOUT(absolute)", "value": str(command.limit_s)}
-        return self._judge(command, await client.repeatable("POST", path, params), "limit")
+        return self._judge(client, command, await client.repeatable("POST", path, params), "limit")
 
-    async def _hangup(self, client: AriClient, command: Hangup) -> Result:
+    async def _hangup(self, client: BoundedClient, command: Hangup) -> Result:
         path = f"/channels/{_q(command.channel_id)}"
         params = {"reason_code": str(command.cause)}
         answer = await client.repeatable("DELETE", path, params)
-        return self._judge(command, answer, "hang up")
+        return self._judge(client, command, answer, "hang up")
 
-    async def _destroy_bridge(self, client: AriClient, command: DestroyBridge) -> Result:
+    async def _destroy_bridge(self, client: BoundedClient, command: DestroyBridge) -> Result:
         path = f"/bridges/{_q(command.bridge_id)}"
         answer = await client.repeatable("DELETE", path)
         if answer.status == 409 and not await self._exists(client, path):
-            return CommandDone(self._clock_ms(), command, gone=True)
-        return self._judge(command, answer, "destroy the bridge")
+            return CommandDone(client.now_ms(), command, gone=True)
+        return self._judge(client, command, answer, "destroy the bridge")
 
-    async def _look_up(self, client: AriClient, command: LookUp) -> Result:
+    async def _look_up(self, client: BoundedClient, command: LookUp) -> Result:
         """All of it or nothing: a partial look must not make a live channel seem gone."""
-        at_ms = self._clock_ms()
+        at_ms = client.now_ms()
         paths = [f"/channels/{_q(channel)}" for channel in command.channel_ids]
         paths.append(f"/bridges/{_q(command.bridge_id)}")
         answers = await asyncio.gather(*(client.repeatable("GET", path) for path in paths))
         for answer in answers:
             if not answer.ok and answer.status != 404:
-                return self._judge(command, answer, "look at the call")
+                return self._judge(client, command, answer, "look at the call")
         channels = {
             channel: str(orjson.loads(answer.body)["state"])
             for channel, answer in zip(command.channel_ids, answers, strict=False)
@@ -298,26 +308,29 @@ class AriGateway:
 
     # --- Reading answers ---
 
-    def _done(self, command: AriCommand) -> CommandDone:
-        return CommandDone(self._clock_ms(), command)
+    def _done(self, client: BoundedClient, command: AriCommand) -> CommandDone:
+        return CommandDone(client.now_ms(), command)
 
-    async def _exists(self, client: AriClient, path: str) -> bool:
+    async def _exists(self, client: BoundedClient, path: str) -> bool:
         return (await client.repeatable("GET", path)).ok
 
-    def _judge(self, command: AriCommand, answer: Answered, what: str) -> Result:
+    def _judge(
+        self, client: BoundedClient, command: AriCommand, answer: Answered, what: str
+    ) -> Result:
         if answer.ok:
-            return self._done(command)
+            return self._done(client, command)
         ends = isinstance(command, Hangup | DestroyBridge | Answer | LimitChannel)
         if answer.status == 404 and ends:
-            return CommandDone(self._clock_ms(), command, gone=True)
+            return CommandDone(client.now_ms(), command, gone=True)
         reason = f"Asterisk refused to {what}: {answer.status} {answer.message}"
-        return CommandFailed(self._clock_ms(), command, reason, unknown=answer.status >= 500)
+        return CommandFailed(client.now_ms(), command, reason, unknown=answer.status >= 500)
 
 
-_How = Callable[[AriGateway, AriClient, Any], Coroutine[Any, Any, Result]]
+_How = Callable[[AriGateway, BoundedClient, Any], Coroutine[Any, Any, Result]]
 _HOW: dict[type, _How] = {
     CreateChannel: AriGateway._create_channel,
     CreateBridge: AriGateway._create_bridge,
+    Play: AriGateway._play,
     AddToBridge: AriGateway._add_to_bridge,
     Answer: AriGateway._answer,
     LimitChannel: AriGateway._limit_channel,
@@ -327,15 +340,12 @@ _HOW: dict[type, _How] = {
 }
 
 
+def _call_of(command: AriCommand) -> str:
+    """A's channel of the command's call."""
+    if isinstance(command, CreateBridge | AddToBridge | Play | DestroyBridge | LookUp):
+        return ids.a_channel_of(command.bridge_id)
+    return ids.a_channel_of(command.channel_id)
+
+
 def _q(channel_or_bridge_id: str) -> str:
     return quote(channel_or_bridge_id, safe="")
-
-
-@asynccontextmanager
-async def client_of(node: AriNode) -> AsyncIterator[AriClient]:
-    """A client that is closed at the end of the block."""
-    client = AriClient(node)
-    try:
-        yield client
-    finally:
-        await client.close()

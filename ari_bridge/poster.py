@@ -1,25 +1,31 @@
-"""From the listener's hands into the mailboxes: events in order, in batches, never lost to Redis.
+"""From the listener's hands into the mailboxes: events in order, together, never lost to Redis.
 
-The listener only appends; one task takes whatever has gathered, posts it in one round trip and
-hands the calls that need a worker to the nudger. While Redis is away events wait here in order.
+The listener only appends. The events of one call that belong together follow each other within
+milliseconds, and one script posts them for the price of one event: so each waits for company, for
+as long as its kind allows, and goes at once when something must be done. One task posts whatever
+is due, all calls in one round trip, and hands the calls that need a worker to the nudger. While
+Redis is away events wait here in order.
 """
 
 import asyncio
 import logging
-from collections import deque
-from contextlib import suppress
 
 import redis
 
 from ari_bridge.quiet import OncePerSecond
-from calls.events import MailboxEvent, Urgency
-from calls.mailbox import Mailboxes
-from calls.nudges import Nudger
+from calls.engine.nudges import Nudger
+from calls.machine.events import ChannelLeft, HangupRequested, MailboxEvent, Urgency
+from calls.store.mailbox import Mailboxes
 
 MOST_EVENTS = 256
 """Events in one round trip to Redis."""
 GATHER_S = 0.05
 """How long an event that asks for no action may wait to be posted."""
+END_S = 0.004
+"""The same for the first signs of a channel's end: StasisEnd follows the hangup and
+ChannelDestroyed the StasisEnd within 1 to 3 ms."""
+ALMOST_S = 0.001
+"""What is due so soon goes along."""
 MOST_WAITING = 200_000
 """Events that may wait for Redis, about 100 MB; past it the oldest are dropped and reconciliation
 finds what they would have said."""
@@ -33,42 +39,107 @@ class Poster:
     def __init__(self, mailboxes: Mailboxes, nudger: Nudger) -> None:
         self._mailboxes = mailboxes
         self._nudger = nudger
-        self._waiting: deque[tuple[str, MailboxEvent]] = deque(maxlen=MOST_WAITING)
-        self._urgent = asyncio.Event()
+        self._waiting: dict[str, list[MailboxEvent]] = {}
+        """By call, the one that has waited longest first."""
+        self._due_s: dict[str, float] = {}
+        """When the events of each call are to be posted, by the loop's clock."""
+        self._count = 0
+        """How many events wait to be taken up."""
+        self._in_hand = 0
+        """How many were taken up and are not posted yet."""
+        self._wanted: list[asyncio.Event] = []
+        """Who waits until all that waits now is posted."""
+        self._timer: asyncio.Handle | None = None
+        self._wakes_s = float("inf")
+        """When the timer wakes, by the loop's clock; uvloop's handles do not always tell."""
+        self._stirred = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._say = OncePerSecond(logger)
 
+    @property
+    def waiting(self) -> int:
+        """How many events wait for Redis."""
+        return self._count + self._in_hand
+
     def add(self, call: str, event: MailboxEvent) -> None:
         """Post the event soon; returns at once."""
-        if len(self._waiting) == MOST_WAITING:
+        if self._count >= MOST_WAITING:
             self._say.error("Redis is away for too long: the oldest waiting events are dropped.")
-        self._waiting.append((call, event))
+            self._drop_oldest()
         self._idle.clear()
-        if event.urgency is Urgency.NOW:
-            self._urgent.set()
+        self._count += 1
+        self._waiting.setdefault(call, []).append(event)
+        loop = asyncio.get_running_loop()
+        due_s = loop.time() + _patience_s(event)
+        if due_s < self._due_s.get(call, float("inf")):
+            self._due_s[call] = due_s
+            self._wake_at(loop, due_s)
 
     async def drain(self, timeout_s: float) -> None:
         """Wait until everything is posted; says how much is left if that takes too long."""
-        self._urgent.set()
         try:
             async with asyncio.timeout(timeout_s):
+                await self.posted()
                 await self._idle.wait()
         except TimeoutError:
-            logger.error("%d events could not be posted before the end.", len(self._waiting))
+            logger.error("%d events could not be posted before the end.", self.waiting)
+
+    async def posted(self) -> None:
+        """Wait until all that has been added until now is posted, however long that takes."""
+        if not self._idle.is_set():
+            posted = asyncio.Event()
+            self._wanted.append(posted)
+            self._stirred.set()
+            await posted.wait()
 
     async def run(self) -> None:
         """Post for ever."""
+        loop = asyncio.get_running_loop()
         while True:
-            # What is not urgent waits a little for company: one round trip serves for all.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(GATHER_S):
-                    await self._urgent.wait()
-            self._urgent.clear()
-            while self._waiting:
-                most = min(len(self._waiting), MOST_EVENTS)
-                await self._post([self._waiting.popleft() for _ in range(most)])
-            self._idle.set()
+            await self._stirred.wait()
+            self._stirred.clear()
+            wanted, self._wanted = self._wanted, []
+            due = self._take_due(float("inf") if wanted else loop.time() + ALMOST_S)
+            for start in range(0, len(due), MOST_EVENTS):
+                self._in_hand = len(due) - start
+                await self._post(due[start : start + MOST_EVENTS])
+            self._in_hand = 0
+            for posted in wanted:
+                posted.set()
+            if self._due_s:
+                self._wake_at(loop, min(self._due_s.values()))
+            else:
+                self._idle.set()
+
+    def _take_due(self, until_s: float) -> list[tuple[str, MailboxEvent]]:
+        due = []
+        for call in [call for call, due_s in self._due_s.items() if due_s <= until_s]:
+            del self._due_s[call]
+            events = self._waiting.pop(call)
+            self._count -= len(events)
+            due += [(call, event) for event in events]
+        return due
+
+    def _wake_at(self, loop: asyncio.AbstractEventLoop, due_s: float) -> None:
+        """One timer for all: a wake-up costs more than an event."""
+        if due_s <= loop.time():
+            self._stirred.set()
+        elif due_s < self._wakes_s:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer, self._wakes_s = loop.call_at(due_s, self._wake), due_s
+
+    def _wake(self) -> None:
+        self._timer, self._wakes_s = None, float("inf")
+        self._stirred.set()
+
+    def _drop_oldest(self) -> None:
+        call, events = next(iter(self._waiting.items()))
+        events.pop(0)
+        self._count -= 1
+        if not events:
+            del self._waiting[call], self._due_s[call]
 
     async def _post(self, batch: list[tuple[str, MailboxEvent]]) -> None:
         """Post the batch, however long it takes. Events that are posted twice change nothing."""
@@ -91,3 +162,10 @@ class Poster:
         except redis.RedisError as error:
             self._say.error("Redis (REDIS_URL) takes no scripts: %s", error)
             await asyncio.sleep(0.2)
+
+
+def _patience_s(event: MailboxEvent) -> float:
+    """How long the event may wait for others of its call."""
+    if event.urgency is not Urgency.NOW:
+        return GATHER_S
+    return END_S if isinstance(event, HangupRequested | ChannelLeft) else 0.0

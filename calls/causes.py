@@ -21,6 +21,7 @@ INVALID_NUMBER = 28
 NORMAL_UNSPECIFIED = 31
 CONGESTION = 34
 TEMPORARY_FAILURE = 41
+SWITCH_CONGESTION = 42
 
 
 class Hunt(StrEnum):
@@ -124,6 +125,30 @@ BY_CAUSE = MappingProxyType(
         102: _TIMEOUT,
     }
 )
+
+
+HEARD = MappingProxyType(
+    {
+        **dict.fromkeys((1, 2, 3), 404),
+        17: 486,
+        18: 408,
+        **dict.fromkeys((19, 20, 31), 480),
+        21: 403,
+        22: 410,
+        27: 502,
+        28: 484,
+        29: 501,
+        **dict.fromkeys((34, 42, 66), 503),
+        **dict.fromkeys((38, 127), 500),
+        58: 488,
+    }
+)
+"""The SIP code that chan_pjsip gives a caller who is hung up with a Q.850 cause."""
+
+
+def heard(cause: int) -> int:
+    """What a caller who was not answered hears when hung up with this cause: 603 by default."""
+    return HEARD.get(cause, 603)
 
 
 def verdict(cause: int | None, sip_code: int | None, rang: bool) -> Verdict:

@@ -8,11 +8,21 @@ that is repeated is recognised by Asterisk (409), and a call can be rebuilt from
     B legs   1763900000.12.b1, .b2       one for each attempt
     bridge   1763900000.12.br
 
+A call that somebody orders has no caller yet, so its first channel is named after the order:
+
+    A        ordered-20261129-9f86d081884c7d65
+
 The second half of a Local channel has Asterisk's own suffix: ``1763900000.12.b1;2``.
 """
 
+import hashlib
 import re
 
+LONGEST = 256
+"""The longest call id that is taken for one, in characters."""
+
+_CALL_ID = re.compile(r"[a-z0-9-]+:[!-~]+")
+_ORDERED = "ordered-"
 _CREATED = re.compile(r"^(?P<a>.+)\.(?:b[0-9]+(?:;[12])?|br)$")
 
 
@@ -30,6 +40,28 @@ def split_call_id(call: str) -> tuple[str, str]:
     if not (node and colon and channel_id):
         raise ValueError(f"{call!r} is not a call id: it should look like node:1763900000.12")
     return node, channel_id
+
+
+def is_call_id(value: object) -> bool:
+    """Whether this, of whatever type, can be the id of a call: for what strangers may have sent."""
+    return (
+        isinstance(value, str) and len(value) <= LONGEST and _CALL_ID.fullmatch(value) is not None
+    )
+
+
+def ordered_channel(orderer: str, key: str, day: str) -> str:
+    """The channel id of A in a call that *orderer* orders under a *key* of theirs.
+
+    The same order has the same channel, which Asterisk makes once only. ``day``, as ``20261129``,
+    tells it from that of another day under the same key: a key may be used again after a day.
+    """
+    digest = hashlib.sha256(f"{orderer}\n{key}\n{day}".encode()).hexdigest()
+    return f"{_ORDERED}{day}-{digest[:24]}"
+
+
+def is_ordered(channel_id: str) -> bool:
+    """Whether this is the caller's channel of a call that was ordered."""
+    return channel_id.startswith(_ORDERED)
 
 
 def b_channel(a_channel: str, attempt: int) -> str:

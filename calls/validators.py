@@ -7,9 +7,10 @@ import zoneinfo
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 
-from calls import rewrites, schedules
-
-NUMBER_PLACE = "{number}"
+from calls.policy import policy
+from calls.routing import endpoints, rewrites, schedules
+from calls.routing.endpoints import NUMBER_PLACE
+from calls.routing.numbers import OWN
 
 # Printable ASCII without what Asterisk splits a dial string or its arguments at: & , ^ | and
 # without quotes, backslash, angle brackets and braces.
@@ -38,6 +39,52 @@ validate_caller_number = RegexValidator(
 )
 
 
+_SHORT_CODE = re.compile(r"[0-9*#A-Dx]{1,15}")
+_FIRST_DIGITS = re.compile(r"[1-9][0-9]{0,14}")
+
+
+def validate_short_codes(text: str) -> None:
+    """Accept short numbers parted by spaces; ``ValidationError`` for all else."""
+    for code in text.split(" "):
+        if text and not _SHORT_CODE.fullmatch(code):
+            raise ValidationError(
+                "Short numbers are made of 0-9 * # A-D and x for any digit, up to 15 of them, "
+                "with one space between two numbers, as in 112 116xxx *98.",
+                code="short_codes",
+            )
+        if set(code) == {"x"} and len(code) > 4:
+            raise ValidationError(
+                "So many x alone would let any number pass; begin with digits.", code="short_codes"
+            )
+
+
+def validate_number_list(text: str) -> None:
+    """Accept the first digits of numbers, parted by spaces; ``ValidationError`` for all else."""
+    for digits in text.split(" "):
+        if text and not _FIRST_DIGITS.fullmatch(digits):
+            raise ValidationError(
+                "Write the first digits of numbers, country code first and without +, with one "
+                "space between two, as in 4930 33.",
+                code="number_list",
+            )
+
+
+def validate_allowed_prefixes(text: str) -> None:
+    """Accept the same with the word ``own`` among them; ``ValidationError`` for all else."""
+    validate_number_list(" ".join("1" if word == OWN else word for word in text.split(" ")))
+
+
+def validate_phones(text: str) -> None:
+    """Accept names of endpoints, parted by spaces; ``ValidationError`` for all else."""
+    for name in text.split(" "):
+        if text and not endpoints.is_phone(name):
+            raise ValidationError(
+                "Write names of endpoints, made of letters, digits and . _ + - only, with one "
+                "space between two, as in alice bob.",
+                code="phones",
+            )
+
+
 def validate_dial_string(text: str) -> None:
     """Accept ``Technology/resource`` with the number's place in it exactly once.
 
@@ -53,9 +100,12 @@ def validate_dial_string(text: str) -> None:
     if not _DIAL_STRING.fullmatch(text):
         raise ValidationError(
             "A dial string is Technology/resource without spaces, quotes, & , ^ | or other "
-            "braces, as in PJSIP/{number}@carrier-a or Local/{number}@monkeys.",
+            "braces, as in PJSIP/{number}@carrier-a.",
             code="dial_string",
         )
+    forbidden = endpoints.why_not(text, policy())
+    if forbidden:
+        raise ValidationError(f"This dial string {forbidden}.", code="forbidden")
 
 
 def validate_time_zone(text: str) -> None:

@@ -1,8 +1,13 @@
 """Filters of the list of call records; each keeps to an index or to the time window."""
 
-from datetime import timedelta
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import QuerySet
+from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from unfold.contrib.filters.admin import RangeDateTimeFilter, TextFilter
@@ -16,30 +21,32 @@ WINDOWS = {
     "30d": ("last 30 days", timedelta(days=30)),
 }
 DEFAULT_WINDOW = "24h"
+YEARS = range(1970, 3000)
+"""In which calls may have been."""
 EVERYTHING = "all"
 
 
-def chosen_window(query):
+def chosen_window(query: Mapping[str, Any]) -> str:
     """Return the key of the time window that a list's query string asks for.
 
     The last 24 hours unless another window or a range of dates is chosen; a search for a call id
     looks at all times, as it finds one row by its own index.
     """
     chosen = query.get("window")
-    if chosen in WINDOWS or chosen == EVERYTHING:
-        return chosen
+    if chosen is not None and (chosen in WINDOWS or chosen == EVERYTHING):
+        return str(chosen)
     by_dates = any(query.get(f"started_at_{end}_0") for end in ("from", "to"))
-    by_call_id = parse(query.get("q", "")).kind is Kind.CALL_ID
+    by_call_id = parse(query.get("q", "")).kind in (Kind.CALL_ID, Kind.SIP_CALL_ID)
     return EVERYTHING if by_dates or by_call_id else DEFAULT_WINDOW
 
 
-def describe_window(query):
+def describe_window(query: Mapping[str, Any]) -> str:
     """Say in a sentence which calls a list with this query string looks at."""
     chosen = chosen_window(query)
     if chosen in WINDOWS:
         return f"Calls started in the {WINDOWS[chosen][0]}. Choose other times under Filters."
     if any(query.get(f"started_at_{end}_0") for end in ("from", "to")):
-        return "Calls started in the chosen range of dates (UTC)."
+        return "Calls started in the chosen range of dates."
     return "Calls of all times."
 
 
@@ -49,10 +56,10 @@ class WindowFilter(admin.SimpleListFilter):
     title = "time"
     parameter_name = "window"
 
-    def lookups(self, request, model_admin):
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         return [*((key, label) for key, (label, _) in WINDOWS.items()), (EVERYTHING, "all")]
 
-    def choices(self, changelist):
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
         chosen = chosen_window(changelist.params | self.used_parameters)
         for key, label in self.lookup_choices:
             yield {
@@ -61,7 +68,7 @@ class WindowFilter(admin.SimpleListFilter):
                 "display": label,
             }
 
-    def queryset(self, request, queryset):
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         window = WINDOWS.get(chosen_window(request.GET))
         if window is None:
             return queryset
@@ -69,12 +76,13 @@ class WindowFilter(admin.SimpleListFilter):
 
 
 class StartedFilter(RangeDateTimeFilter):
-    """A range of dates, UTC; a date without a time of day means the whole day.
+    """A range of dates in the viewer's zone; a date without a time of day means the whole day.
 
-    What is no date is left out, as the form's fields offer none.
+    What is no date is left out, as the form's fields offer none; so is a year in which no call can
+    have been, as the first and the last that Python knows have no other zone's time.
     """
 
-    def queryset(self, request, queryset):
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         first = self._moment("from", "00:00:00")
         last = self._moment("to", "23:59:59.999999")
         if first:
@@ -83,7 +91,7 @@ class StartedFilter(RangeDateTimeFilter):
             queryset = queryset.filter(started_at__lte=last)
         return queryset
 
-    def _moment(self, end, otherwise):
+    def _moment(self, end: str, otherwise: str) -> datetime | None:
         date, time = (
             self.used_parameters.get(f"{self.parameter_name}_{end}_{part}") for part in (0, 1)
         )
@@ -91,17 +99,19 @@ class StartedFilter(RangeDateTimeFilter):
             moment = parse_datetime(f"{date} {time or otherwise}")
         except ValueError:
             return None
-        return moment and timezone.make_aware(moment)
+        if moment is None or moment.year not in YEARS:
+            return None
+        return timezone.make_aware(moment)
 
 
 class ExactFilter(TextFilter):
     """One value, typed in whole: a list of all values would read the whole table."""
 
-    def queryset(self, request, queryset):
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         value = (self.value() or "").strip()
         if not value:
             return queryset
-        return queryset.filter(**{self.parameter_name: value})
+        return queryset.filter(**{str(self.parameter_name): value})
 
 
 class AccountFilter(ExactFilter):
@@ -112,3 +122,8 @@ class AccountFilter(ExactFilter):
 class TrunkFilter(ExactFilter):
     title = "trunk"
     parameter_name = "trunk"
+
+
+class CanaryFilter(ExactFilter):
+    title = "canary"
+    parameter_name = "canary"

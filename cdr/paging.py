@@ -23,7 +23,7 @@ class Count(int):
         return f"{CAP:,}+" if self > CAP else f"{int(self):,}"
 
 
-class CappedPaginator(Paginator):
+class CappedPaginator(Paginator[Any]):
     """Counts up to :data:`CAP` rows; pages end there, and a filter leads further back.
 
     On PostgreSQL the count is also given up after :data:`COUNT_TIMEOUT_MS`, and the list taken

@@ -5,7 +5,8 @@ the writer makes rows of it. All times are integers, milliseconds since the epoc
 from Asterisk's event timestamps; None stands for "never happened".
 """
 
-from dataclasses import asdict, dataclass, fields
+import re
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any, Self
 
@@ -17,7 +18,32 @@ from cdr.errors import CdrError
 _LAST_MS = 253_402_300_799_000
 
 
-class Disposition(StrEnum):
+_A_WORD = re.compile(r"[a-z][a-z0-9_]{0,29}")
+
+
+class Word(StrEnum):
+    """A word of a list that a newer version may have made longer.
+
+    Calls and records are read by other versions than wrote them, while an upgrade goes from process
+    to process. A word that is not known here is therefore kept as it was written; ValueError is for
+    what can be no such word.
+    """
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, str) or not _A_WORD.fullmatch(value):
+            return None
+        word = str.__new__(cls, value)
+        word._name_, word._value_ = value.upper(), value
+        return word
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Itself. Python 3.11.2, which is Debian 12's, looks a member up by its name to copy it,
+        and so knows no word of a newer version."""
+        return self
+
+
+class Disposition(Word):
     """How a call ended, in one word (the table of causes decides it)."""
 
     ANSWERED = "answered"
@@ -38,7 +64,12 @@ class Disposition(StrEnum):
     UNAUTHORIZED = "unauthorized"
 
 
-class EndedBy(StrEnum):
+_EXPLAINED = frozenset(
+    {Disposition.ANSWERED, Disposition.BUSY, Disposition.NO_ANSWER, Disposition.CANCELLED}
+)
+
+
+class EndedBy(Word):
     """Who ended the call: a party, this switch, an operator, or a limit."""
 
     CALLER = "caller"
@@ -49,7 +80,7 @@ class EndedBy(StrEnum):
     UNKNOWN = "unknown"
 
 
-class Outcome(StrEnum):
+class Outcome(Word):
     """What became of one trunk's turn: dialled, failed before the dial, or skipped and why."""
 
     DIALLED = "dialled"
@@ -59,13 +90,26 @@ class Outcome(StrEnum):
     SKIPPED_FULL = "skipped_full"
     SKIPPED_CPS = "skipped_cps"
     SKIPPED_NUMBER = "skipped_number"
+    SKIPPED_TECH = "skipped_tech"
+    SKIPPED_BLOCKED = "skipped_blocked"
+    SKIPPED_DRAINED = "skipped_drained"
 
 
-class Integrity(StrEnum):
+class Integrity(Word):
     """Whether the record rests on the call's events or was rebuilt after some were missed."""
 
     COMPLETE = "complete"
     RECOVERED = "recovered"
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How the audio that came from a leg was. None: the leg's far end did not tell."""
+
+    mos: float | None
+    jitter_ms: float
+    loss_percent: float
+    rtt_ms: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +129,7 @@ class AttemptRecord:
     q850_cause: int | None = None
     sip_code: int | None = None
     reason: str = ""
+    sip_call_id: str = ""
 
     @property
     def pdd_ms(self) -> int | None:
@@ -122,7 +167,25 @@ class CallRecord:
     q850_cause: int | None = None
     sip_code: int | None = None
     reason: str = ""
+    calls: int = 1
+    """How many calls this record stands for."""
     integrity: Integrity = Integrity.COMPLETE
+    sip_code_heard: int | None = None
+    """The final SIP code that the caller got of us."""
+    sip_call_id: str = ""
+    """Of the caller's leg; those of the others are in the attempts."""
+    caller_mos: float | None = None
+    """Of the audio that came from the caller; the same for the callee that answered."""
+    caller_jitter_ms: float | None = None
+    caller_loss_percent: float | None = None
+    caller_rtt_ms: float | None = None
+    callee_mos: float | None = None
+    callee_jitter_ms: float | None = None
+    callee_loss_percent: float | None = None
+    callee_rtt_ms: float | None = None
+    canary: str = ""
+    """Of a route whose change was being tried: which trial, and whether this call tried the new
+    trunks or the old, ``7:new``."""
     attempts: tuple[AttemptRecord, ...] = ()
 
     @property
@@ -142,6 +205,12 @@ class CallRecord:
             return None
         until = self.ended_ms if self.answered_ms is None else self.answered_ms
         return max(0, until - self.ringing_ms)
+
+    @property
+    def failed(self) -> bool:
+        """Whether neither an answer nor a person explains the end: not the callee who was busy or
+        did not answer, not the caller who gave up."""
+        return self.disposition not in _EXPLAINED
 
     @property
     def duration_ms(self) -> int:
@@ -166,7 +235,15 @@ class CallRecord:
 
     def to_json(self) -> bytes:
         """Return the record as one JSON object, as the stream carries it."""
-        return orjson.dumps(asdict(self))
+        # Not asdict, which copies each value: orjson writes the attempts by itself.
+        plain = {name: getattr(self, name) for name in self.__slots__}
+        if self.calls == 1:
+            # A writer from before there was this field takes no other.
+            del plain["calls"]
+        if not self.canary:
+            # The same.
+            del plain["canary"]
+        return orjson.dumps(plain)
 
     @classmethod
     def from_json(cls, text: bytes | str) -> Self:
@@ -218,7 +295,7 @@ def _value(name: str, kind: Any, value: Any, what: str) -> Any:
         except ValueError:
             words = ", ".join(kind)
             raise CdrError(
-                f"{what} has {name} {str(value)[:80]!r}, which is none of: {words}."
+                f"{what} has {name} {str(value)[:80]!r}, which is no word such as: {words}."
             ) from None
     if kind is str:
         if isinstance(value, str) and (value or name != "call_id"):
@@ -226,7 +303,11 @@ def _value(name: str, kind: Any, value: Any, what: str) -> Any:
         raise CdrError(f"{what} has a {name} that is not a text.")
     if value is None and kind is not int:
         return None
-    highest = _LAST_MS if name.endswith("_ms") else 999
+    if kind == float | None:
+        if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1e9:
+            return float(value)
+        raise CdrError(f"{what} has a {name} that is not a number from 0 to 1,000,000,000.")
+    highest = _LAST_MS if name.endswith("_ms") else 1_000_000 if name == "calls" else 999
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= highest:
         return value
     raise CdrError(f"{what} has a {name} that is not a whole number from 0 to {highest}.")

@@ -8,6 +8,9 @@ What goes wrong, and what follows:
 * database or Redis away, tables missing: entries stay pending, the writer tries again;
 * an entry that is no record, or that the database refuses: moved to the rejected stream and
   logged as an error; the others of its batch are written;
+* a second record of a call that says otherwise than the first: the first stays, the second is moved
+  to the rejected stream; the same once more, as after a death between commit and acknowledgement,
+  is no second one;
 * a writer dead with entries in its hands: the same writer started again takes them up at once,
   another one after :data:`CLAIM_AFTER_MS`.
 """
@@ -15,7 +18,7 @@ What goes wrong, and what follows:
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,11 +43,12 @@ from tenacity import (
     wait_exponential,
 )
 
-from cdr.errors import CdrError
-from cdr.models import Cdr, CdrAttempt
+from cdr import metrics, patience, recent, rollup
+from cdr.errors import CdrError, first_line
+from cdr.mapping import attempt_row, begun_row, cdr_row
+from cdr.models import BegunCall, Cdr, CdrAttempt
 from cdr.record import CallRecord
-from cdr.rows import attempt_row, cdr_row
-from cdr.stream import FIELD, GROUP, REJECTED_STREAM, STREAM
+from cdr.stream import BEGUN_FIELD, BEGUN_STREAM, DOUBLE, FIELD, GROUP, REJECTED_STREAM, STREAM
 
 logger = logging.getLogger(__name__)
 
@@ -52,15 +56,22 @@ BATCH = 500
 # Seconds in which records may gather after a batch that was not full. Written one by one as they
 # come, at 50 calls a second, a record costs six times as much as in batches of a dozen.
 GATHER_S = 0.25
+# Under load nobody waits for the record of one call: at 40 calls a second a record costs a quarter
+# less in batches of forty than of ten.
+GATHER_UNDER_LOAD_S = 1.0
+UNDER_LOAD = 8
 # Below the socket timeout, or every quiet second would look like a dead Redis.
 BLOCK_MS = 1_000
 SOCKET_TIMEOUT_S = 5.0
+# How long a batch may take before the database is taken for away; 500 rows take some milliseconds.
+WRITE_S = 15.0
 CLAIM_AFTER_MS = 30_000
 CLAIM_EVERY_S = 10.0
 # Data the database will refuse again: SQLite's driver says so with errors of Python's own.
 REFUSED = (DataError, IntegrityError, OverflowError, ValueError)
 PASSING = (redis.RedisError, Error)
 _EMPTIED = ("NOGROUP", "UNBLOCKED")
+Also = Callable[[Sequence[CallRecord]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +89,16 @@ class CdrWriter:
     Not for use by several threads at once. Whoever makes it calls :meth:`close`.
     """
 
-    def __init__(self, redis_url: str, consumer: str, *, block_ms: int = BLOCK_MS) -> None:
+    def __init__(
+        self,
+        redis_url: str,
+        consumer: str,
+        *,
+        block_ms: int = BLOCK_MS,
+        also: Also = lambda records: None,
+    ) -> None:
+        """``also`` is told of new calls in the transaction that writes them: with their rows it is
+        done or not done."""
         self._redis = redis.Redis.from_url(
             redis_url,
             socket_timeout=SOCKET_TIMEOUT_S,
@@ -91,14 +111,21 @@ class CdrWriter:
         )
         self._consumer = consumer
         self._block_ms = block_ms
+        self._also = also
         self._group_known = False
+        # Fewer than BATCH after one that was too much for the database: what `also` writes of a
+        # record may be a hundred times the record.
+        self._most = BATCH
+        self._is_full = False
         # Entries this consumer was given but has not acknowledged come first, after a start and
         # after every failure.
         self._own_pending = True
         self._next_claim = time.monotonic()
 
-    def run(self, stop: threading.Event) -> None:
+    def run(self, stop: threading.Event, sign: Callable[[], None] = lambda: None) -> None:
         """Write until ``stop`` is set; what is then unwritten stays in the stream.
+
+        ``sign`` is called with every batch, and about once a second while there is none.
 
         Returns within the time of one batch. Errors that pass are logged and waited out; any
         other is a fault of the program and raised.
@@ -113,8 +140,10 @@ class CdrWriter:
         )
         try:
             while not stop.is_set():
-                if retrying(self._turn) < BATCH:
-                    stop.wait(GATHER_S)
+                sign()
+                taken = retrying(self._turn)
+                if not self._is_full:
+                    stop.wait(GATHER_S if taken < UNDER_LOAD else GATHER_UNDER_LOAD_S)
         except RetryError:
             logger.info("The writer of call records stops; those unwritten wait in Redis.")
         finally:
@@ -126,7 +155,8 @@ class CdrWriter:
 
     def _turn(self) -> int:
         # Drops a connection the database has closed meanwhile; Django does so between requests.
-        close_old_connections()
+        with patience.within(WRITE_S):
+            close_old_connections()
         return self.write_once()
 
     def write_once(self) -> int:
@@ -137,7 +167,10 @@ class CdrWriter:
         """
         try:
             self._ensure_group()
+            while self._take_in_begun() == BATCH:
+                pass
             batch = self._next_batch()
+            self._is_full = len(batch) >= self._most
             self._write_batch(batch)
         except redis.ResponseError as error:
             self._own_pending = True
@@ -145,12 +178,40 @@ class CdrWriter:
                 raise
             # Redis was emptied under us, before or during the wait for entries; the group is
             # made again, from the stream's beginning.
-            self._group_known = False
+            self._group_known = self._is_full = False
             return 0
+        except Error:
+            self._own_pending = True
+            self._most = max(1, self._most // 2)
+            raise
         except BaseException:
             self._own_pending = True
             raise
+        if self._is_full:
+            self._most = min(BATCH, self._most + max(1, self._most // 10))
         return len(batch)
+
+    def _take_in_begun(self) -> int:
+        """Bring notes of calls that began to the database; return how many.
+
+        No group hands them out: a note that two writers take in at the same time is one row.
+        """
+        notes: Any = self._redis.xrange(BEGUN_STREAM, count=BATCH)
+        if notes:
+            with patience.within(WRITE_S):
+                store_begun(
+                    (
+                        values.get(BEGUN_FIELD.encode(), b"").decode(errors="replace"),
+                        at_ms(entry_id),
+                    )
+                    for entry_id, values in notes
+                )
+            taken = self._redis.xdel(BEGUN_STREAM, *(entry_id for entry_id, _ in notes))
+            if taken:
+                # Not where another writer has taken the same ones in.
+                metrics.CALLS_NOTED.inc(taken)
+                recent.note(self._redis, begun_ms=(at_ms(entry_id) for entry_id, _ in notes))
+        return len(notes)
 
     def _ensure_group(self) -> None:
         if self._group_known:
@@ -177,14 +238,14 @@ class CdrWriter:
 
     def _read(self, after: str, block: int | None = None) -> list[tuple[bytes, dict[bytes, bytes]]]:
         answer: Any = self._redis.xreadgroup(
-            GROUP, self._consumer, {STREAM: after}, count=BATCH, block=block
+            GROUP, self._consumer, {STREAM: after}, count=self._most, block=block
         )
         streams = answer.items() if isinstance(answer, dict) else answer or ()
         return [(entry_id, values or {}) for _, entries in streams for entry_id, values in entries]
 
     def _claim(self) -> list[tuple[bytes, dict[bytes, bytes]]]:
         answer: Any = self._redis.xautoclaim(
-            STREAM, GROUP, self._consumer, min_idle_time=CLAIM_AFTER_MS, count=BATCH
+            STREAM, GROUP, self._consumer, min_idle_time=CLAIM_AFTER_MS, count=self._most
         )
         entries = [(entry_id, values or {}) for entry_id, values in answer[1]]
         if entries:
@@ -204,22 +265,34 @@ class CdrWriter:
                 entries.append(Entry(entry_id, text, CallRecord.from_json(text)))
             except CdrError as error:
                 self._reject(entry_id, text, str(error))
+        with patience.within(WRITE_S):
+            doubles = find_doubles(entries)
+        for entry in doubles:
+            reason = f"Call {entry.record.call_id!r} has a record already, which says otherwise."
+            self._reject(entry.entry_id, entry.text, reason, DOUBLE, entry.record.call_id)
+        entries = [entry for entry in entries if entry not in doubles]
         try:
-            store(entry.record for entry in entries)
+            with patience.within(WRITE_S):
+                store((entry.record for entry in entries), self._also)
         except REFUSED:
             self._write_one_by_one(entries)
             return
         self._acknowledge([entry.entry_id for entry in entries])
+        _count(entries)
+        recent.note(self._redis, (entry.record for entry in entries))
 
     def _write_one_by_one(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
             try:
-                store([entry.record])
+                with patience.within(WRITE_S):
+                    store([entry.record], self._also)
             except REFUSED as error:
                 call = f"The database refused the record of call {entry.record.call_id!r}"
-                self._reject(entry.entry_id, entry.text, f"{call}: {_first_line(error)}.")
+                why = f"{call}: {first_line(error)}."
+                self._reject(entry.entry_id, entry.text, why, call=entry.record.call_id)
             else:
                 self._acknowledge([entry.entry_id])
+                _count([entry])
 
     def _acknowledge(self, entry_ids: Sequence[str]) -> None:
         if not entry_ids:
@@ -229,17 +302,50 @@ class CdrWriter:
             pipe.xdel(STREAM, *entry_ids)
             pipe.execute()
 
-    def _reject(self, entry_id: str, text: bytes, reason: str) -> None:
+    def _reject(
+        self, entry_id: str, text: bytes, reason: str, kind: str = "", call: str = ""
+    ) -> None:
         with self._redis.pipeline(transaction=True) as pipe:
-            pipe.xadd(REJECTED_STREAM, {FIELD: text, "reason": reason, "entry": entry_id})
+            pipe.xadd(
+                REJECTED_STREAM,
+                {FIELD: text, "reason": reason, "entry": entry_id, "kind": kind},
+            )
             pipe.xack(STREAM, GROUP, entry_id)
             pipe.xdel(STREAM, entry_id)
             pipe.execute()
-        logger.error("%s It is kept as it came in %s.", reason, REJECTED_STREAM)
+        metrics.CDRS_REJECTED.labels(kind or "bad").inc()
+        said = {"call_id": call}
+        logger.error("%s It is kept as it came in %s.", reason, REJECTED_STREAM, extra=said)
 
 
-def store(records: Iterable[CallRecord]) -> int:
-    """Write the records in one transaction; return how many calls were new.
+def _count(written: Sequence[Entry]) -> None:
+    now_ms = time.time() * 1000
+    metrics.CDRS_WRITTEN.inc(len(written))
+    for entry in written:
+        metrics.CDR_DELAY.observe(max(0.0, now_ms - at_ms(entry.entry_id.encode())) / 1000)
+
+
+def find_doubles(entries: Iterable[Entry]) -> list[Entry]:
+    """The records of calls that have another one, which says otherwise, in the database or before
+    them in the batch. Raises ``django.db.Error``.
+    """
+    rows = [(entry, cdr_row(entry.record)) for entry in entries]
+    known = Cdr.objects.filter(call_id__in={row.call_id for _, row in rows})
+    told = {call: told for call, *told in known.values_list("call_id", *_TOLD)}
+    return [
+        entry
+        for entry, row in rows
+        if told.setdefault(row.call_id, said := [getattr(row, name) for name in _TOLD]) != said
+    ]
+
+
+_TOLD = ("started_at", "answered_at", "ended_at", "disposition", "talk_ms", "account")
+"""What two records of the same call must have in common."""
+
+
+def store(records: Iterable[CallRecord], also: Also = lambda records: None) -> int:
+    """Write the records in one transaction; return how many calls were new. ``also`` is told of
+    these in it.
 
     A call that already has its row keeps it and its attempts as they are. Raises
     ``django.db.Error``, or one of :data:`REFUSED` where the data is at fault; then nothing of the
@@ -267,16 +373,30 @@ def store(records: Iterable[CallRecord]) -> int:
             ],
             ignore_conflicts=True,
         )
+        rollup.due(rollup.hour_of(by_call[call][0].started_at) for call in new)
+        if new:
+            also([by_call[call][1] for call in new])
     return len(new)
+
+
+def store_begun(notes: Iterable[tuple[str, int]]) -> None:
+    """Write that these calls began, each with its time in ms since the epoch; repeats do nothing.
+
+    Raises ``django.db.Error``.
+    """
+    rows = {row.call_id: row for row in (begun_row(*note) for note in notes)}
+    # Sorted, as two writers may have the same calls at the same time.
+    BegunCall.objects.bulk_create([rows[call] for call in sorted(rows)], ignore_conflicts=True)
+
+
+def at_ms(entry_id: bytes) -> int:
+    """When Redis gave a stream's entry its id, in ms since the epoch."""
+    return int(entry_id.partition(b"-")[0])
 
 
 def _primary_keys(call_ids: Iterable[str]) -> dict[str, int]:
     rows = Cdr.objects.filter(call_id__in=list(call_ids))
     return dict(rows.values_list("call_id", "pk"))
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
 def _log_waiting(state: RetryCallState) -> None:
@@ -286,6 +406,6 @@ def _log_waiting(state: RetryCallState) -> None:
         "%s does not take part (%s: %s); call records wait in Redis and are tried again in %.0f s.",
         away,
         type(error).__name__,
-        _first_line(error) if error else "",
+        first_line(error) if error else "",
         state.upcoming_sleep,
     )

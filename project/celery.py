@@ -10,7 +10,7 @@ from celery.signals import worker_process_init, worker_process_shutdown, worker_
 
 app = Celery("ringmaster")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["calls"])
+app.autodiscover_tasks(["calls.engine"])
 
 
 def _is_ours() -> bool:
@@ -21,14 +21,19 @@ def _is_ours() -> bool:
 @worker_process_init.connect(weak=False)
 def _start(**_: Any) -> None:
     # Imported here because the models' registry is only ready in a process that has been set up.
-    from calls import runtime
+    from calls.engine import runtime
+    from calls.vital import end_process
 
     if _is_ours():
-        runtime.start()
+        try:
+            runtime.start()
+        except Exception as error:  # noqa: BLE001 - it ends the process
+            # Celery only notes what a signal's receiver raises, and says "ready" all the same.
+            end_process("The start of the engine", error)
 
 
 def _stop(**_: Any) -> None:
-    from calls import runtime
+    from calls.engine import runtime
 
     runtime.stop()
 

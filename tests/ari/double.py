@@ -4,7 +4,8 @@ It does what a real Asterisk 22.10 was measured to do, quirks included, and test
 holds both to it. Beyond that it fails on demand (`AriDouble.fail`), and the far ends of its
 channels do what a test says (`ring`, `answer`, `end`).
 
-Endpoints: `Local/<number>@monkeys` answers when it is dialled; `PJSIP/<number>@carrier-a` waits for
+Endpoints: `PJSIP/alice` is a phone that waits for the test; `Local/silent@ringmaster` leads
+nowhere; `Local/<number>@monkeys` answers when it is dialled; `PJSIP/<number>@carrier-a` waits for
 the test; there are no others.
 """
 
@@ -12,17 +13,19 @@ import asyncio
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
-from aiohttp import WSCloseCode, encode_basic_auth, web
+from aiohttp import ClientError, ClientSession, WSCloseCode, encode_basic_auth, web
 
 from ari_bridge.node import AriNode
 from tests.lab.ports import LOOPBACK
 
 USER, PASSWORD = "ringmaster", "a long random password"
-ENDPOINT = re.compile(r"Local/[^@/]+@monkeys|PJSIP/[^@/]+@carrier-a")
+ENDPOINT = re.compile(
+    r"PJSIP/alice|Local/silent@ringmaster|Local/[^@/]+@monkeys|PJSIP/[^@/]+@carrier-a"
+)
 STALL_S = 30.0
 
 
@@ -41,6 +44,8 @@ class Channel:
     accountcode: str = ""
     created: str = field(default_factory=lambda: _now())
     timer: asyncio.TimerHandle | None = None
+    called: bool = False
+    """Whether it was originated: it enters Stasis when it is answered."""
     dials: int = 0
     """How many INVITEs went out."""
 
@@ -87,9 +92,10 @@ class Fault:
 class AriDouble:
     """One node. ``async with AriDouble() as double:`` gives one that is up."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.channels: dict[str, Channel] = {}
         self.bridges: dict[str, list[str]] = {}
+        self.bridge_names: dict[str, str] = {}
         self.apps: dict[str, App] = {}
         self.requests: list[str] = []
         """``METHOD /path`` of all requests with the right password, in order."""
@@ -102,6 +108,12 @@ class AriDouble:
         self.deaf = False
         """Sends no event any more, though the connection stands, as after a write that took too
         long."""
+        self.answers_on_sockets = True
+        """Answers REST requests that come on a WebSocket, as Asterisk does from 22.4."""
+        self.version = "22.10.1~dfsg+~cs6.15.60671435-1"
+        """As the real one tells it, Debian's additions included."""
+        self.clock_ahead = timedelta()
+        """By how much its clock is ahead, as `ping` tells it."""
         self.holds_entry = False
         """Created channels do not enter Stasis until `let_enter`."""
         self._dissolving: set[str] = set()
@@ -111,7 +123,7 @@ class AriDouble:
         self._sends: asyncio.Queue[tuple[web.WebSocketResponse, bytes]] = asyncio.Queue()
         self._numbers: Iterator[int] = iter(range(1_000_000))
         self._runner: web.AppRunner | None = None
-        self._port = 0
+        self._port = port
         self._sender: asyncio.Task[None] | None = None
 
     @property
@@ -164,6 +176,8 @@ class AriDouble:
     def answer(self, channel: str) -> None:
         self._state(self.channels[channel], "Up")
         self._dial_event(self.channels[channel], "ANSWER")
+        if self.channels[channel].called:
+            self._enter(self.channels[channel])
 
     def end(
         self,
@@ -185,8 +199,9 @@ class AriDouble:
                 members.remove(channel)
         if not silently:
             self._tell(gone, "ChannelHangupRequest", **(hangup or {}))
-        gone.in_stasis = False
-        self._tell(gone, "StasisEnd")
+        if gone.in_stasis or not gone.called:
+            gone.in_stasis = False
+            self._tell(gone, "StasisEnd")
         extra = {} if tech_cause is None else {"tech_cause": tech_cause}
         self._tell(gone, "ChannelDestroyed", cause=cause, cause_txt="", **extra)
 
@@ -203,6 +218,14 @@ class AriDouble:
 
     # --- The server ---
 
+    async def _info(self, request: web.Request) -> web.Response:
+        return web.json_response({"system": {"version": self.version}})
+
+    async def _ping(self, request: web.Request) -> web.Response:
+        at = datetime.now(UTC) + self.clock_ahead
+        stamp = at.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}+0000"
+        return web.json_response({"asterisk_id": "double", "ping": "pong", "timestamp": stamp})
+
     async def __aenter__(self) -> "AriDouble":
         app = web.Application(middlewares=[self._guard])
         app.add_routes(
@@ -211,8 +234,11 @@ class AriDouble:
                 web.post("/ari/events/user/{name}", self._user_event),
                 web.get("/ari/applications/{app}", self._get_app),
                 web.put("/ari/applications/{app}/eventFilter", self._filter),
+                web.get("/ari/asterisk/ping", self._ping),
+                web.get("/ari/asterisk/info", self._info),
                 web.get("/ari/channels", self._list_channels),
                 web.post("/ari/channels/create", self._create),
+                web.post("/ari/channels/{id}", self._originate),
                 web.get("/ari/channels/{id}", self._get_channel),
                 web.delete("/ari/channels/{id}", self._delete_channel),
                 web.post("/ari/channels/{id}/dial", self._dial),
@@ -224,11 +250,12 @@ class AriDouble:
                 web.post("/ari/bridges/{id}", self._create_bridge),
                 web.delete("/ari/bridges/{id}", self._delete_bridge),
                 web.post("/ari/bridges/{id}/addChannel", self._add_channel),
+                web.post("/ari/bridges/{id}/play", self._play),
             ]
         )
         self._runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, LOOPBACK, 0)
+        site = web.TCPSite(self._runner, LOOPBACK, self._port)
         await site.start()
         self._port = self._runner.addresses[0][1]
         self._sender = asyncio.create_task(self._send_events())
@@ -257,6 +284,7 @@ class AriDouble:
             return _error(401, "Authentication required")
         path = request.path.removeprefix("/ari")
         self.requests.append(f"{request.method} {path}")
+        await self._note()
         kind = self._fault(request.method, path)
         try:
             if isinstance(kind, int):
@@ -290,12 +318,43 @@ class AriDouble:
             self._send(before.socket, {"type": "ApplicationReplaced"}, name)
         self.connections += 1
         await self._note()
-        async for _ in socket:
-            pass
+        async with ClientSession() as http:
+            async for frame in socket:
+                if self.answers_on_sockets and not await self._rest(http, socket, frame.json()):
+                    break
         if name in self.apps and self.apps[name].socket is socket:
             del self.apps[name]
         await self._note()
         return socket
+
+    async def _rest(
+        self, http: ClientSession, socket: web.WebSocketResponse, asked: dict[str, Any]
+    ) -> bool:
+        """Answer a request that came on a WebSocket, as one that comes over HTTP.
+
+        False when the connection is to break, as the request's fault says.
+        """
+        try:
+            async with http.request(
+                asked["method"],
+                f"http://{LOOPBACK}:{self._port}/ari/{asked['uri']}",
+                params={each["name"]: each["value"] for each in asked.get("query_strings", ())},
+                data=asked.get("message_body"),
+                headers={"Authorization": encode_basic_auth(USER, PASSWORD)},
+            ) as answer:
+                body, status = await answer.text(), answer.status
+        except ClientError:
+            return False
+        reply = {
+            "type": "RESTResponse",
+            "request_id": asked["request_id"],
+            "status_code": status,
+            "reason_phrase": "",
+            "uri": asked["uri"],
+            "message_body": body,
+        }
+        await socket.send_str(orjson.dumps(reply).decode())
+        return True
 
     async def _user_event(self, request: web.Request) -> web.Response:
         name = request.query["application"]
@@ -357,8 +416,31 @@ class AriDouble:
     # --- Channels ---
 
     async def _create(self, request: web.Request) -> web.Response:
+        answer = await self._make(request, request.query["channelId"])
+        channel = self.channels.get(request.query["channelId"])
+        if answer.status != 200 or channel is None:
+            return answer
+        if channel.app not in self.apps:
+            asyncio.get_running_loop().call_soon(self.channels.pop, channel.id, None)
+        elif not self.holds_entry:
+            asyncio.get_running_loop().call_later(0.002, self._enter, channel)
+        return answer
+
+    async def _originate(self, request: web.Request) -> web.Response:
+        name = request.match_info["id"]
+        answer = await self._make(request, name)
+        if answer.status == 200:
+            channel = self.channels[name]
+            channel.called = True
+            channel.exten = "s"
+            channel.caller["number"] = request.query.get("callerId", "")
+            self._dial_event(channel, "")
+            if channel.name.startswith("Local/"):
+                self.answer(name)
+        return answer
+
+    async def _make(self, request: web.Request, name: str) -> web.Response:
         query, variables = request.query, (await _body(request)).get("variables", {})
-        name = query["channelId"]
         if name in self.channels:
             self._refused_on.add(id(request.transport))
             return _error(409, "Channel with given unique ID already exists")
@@ -374,10 +456,6 @@ class AriDouble:
         self.channels[name] = channel
         for variable, value in variables.items():
             self._set(channel, variable, value)
-        if channel.app not in self.apps:
-            asyncio.get_running_loop().call_soon(self.channels.pop, name, None)
-        elif not self.holds_entry:
-            asyncio.get_running_loop().call_later(0.002, self._enter, channel)
         return web.json_response(channel.to_json())
 
     async def _list_channels(self, request: web.Request) -> web.Response:
@@ -430,10 +508,15 @@ class AriDouble:
         channel = self._channel(request)
         if channel is None:
             return _no_channel()
-        value = channel.variables.get(request.query["variable"], "0")
+        variable = request.query["variable"]
+        if variable != "TIMEOUT(absolute)":
+            if variable not in channel.variables:
+                return _error(404, "Provided variable was not found")
+            return web.json_response({"value": channel.variables[variable]})
+        left_s = 0.0
         if channel.timer is not None:
-            value = f"{channel.timer.when() - asyncio.get_running_loop().time():.3f}"
-        return web.json_response({"value": value})
+            left_s = channel.timer.when() - asyncio.get_running_loop().time()
+        return web.json_response({"value": f"{left_s:.3f}"})
 
     async def _set_variable(self, request: web.Request) -> web.Response:
         channel = self._channel(request)
@@ -462,21 +545,31 @@ class AriDouble:
 
     # --- Bridges ---
 
+    def _bridge(self, name: str, members: list[str]) -> dict[str, Any]:
+        return {
+            "id": name,
+            "name": self.bridge_names.get(name, ""),
+            "bridge_type": "mixing",
+            "channels": members,
+            "technology": "simple_bridge",
+        }
+
     async def _list_bridges(self, request: web.Request) -> web.Response:
-        return web.json_response([_bridge(*each) for each in self.bridges.items()])
+        return web.json_response([self._bridge(*each) for each in self.bridges.items()])
 
     async def _get_bridge(self, request: web.Request) -> web.Response:
         name = request.match_info["id"]
         if name not in self.bridges:
             return _error(404, "Bridge not found")
-        return web.json_response(_bridge(name, self.bridges[name]))
+        return web.json_response(self._bridge(name, self.bridges[name]))
 
     async def _create_bridge(self, request: web.Request) -> web.Response:
         name = request.match_info["id"]
         if name in self.bridges:
             return _error(409, f"Bridge with id '{name}' already exists")
         self.bridges[name] = []
-        return web.json_response(_bridge(name, []))
+        self.bridge_names[name] = str((await _body(request)).get("name", ""))
+        return web.json_response(self._bridge(name, []))
 
     async def _delete_bridge(self, request: web.Request) -> web.Response:
         name = request.match_info["id"]
@@ -487,6 +580,12 @@ class AriDouble:
             return _error(404, "Bridge not found")
         self._dissolving.add(name)
         return web.Response(status=204)
+
+    async def _play(self, request: web.Request) -> web.Response:
+        if request.match_info["id"] not in self.bridges:
+            return _error(404, "Bridge not found")
+        media = request.query["media"].split(",")
+        return web.json_response({"id": "1", "media_uri": media[0], "state": "queued"}, status=201)
 
     async def _add_channel(self, request: web.Request) -> web.Response:
         members = self.bridges.get(request.match_info["id"])
@@ -499,10 +598,6 @@ class AriDouble:
             return _error(422, "Channel not in Stasis application")
         members += [name for name in names if name not in members]
         return web.Response(status=204)
-
-
-def _bridge(name: str, members: list[str]) -> dict[str, Any]:
-    return {"id": name, "bridge_type": "mixing", "channels": members, "technology": "simple_bridge"}
 
 
 def _error(status: int, message: str) -> web.Response:

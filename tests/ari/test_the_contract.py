@@ -1,11 +1,12 @@
 """What the gateway and the listener rely on, held by the double and by a real Asterisk alike."""
 
 import asyncio
+import time
 
 import aiohttp
 import pytest
 
-from ari_bridge.decoding import EVENT_TYPES
+from ari_bridge.decoding import EVENT_TYPES, at_ms
 from tests.ari.conftest import APP, Ari
 
 FILTER = {"allowed": [{"type": kind} for kind in EVENT_TYPES]}
@@ -28,6 +29,14 @@ async def both_legs(ari, ear):
     await entered(ari, ear, ari.a)
     assert (await ari.create(ari.b, originator=ari.a))[0] == 200
     await ear.until("StasisStart")
+
+
+async def test_a_ping_tells_the_time_to_the_millisecond(ari):
+    before_ms = time.time_ns() // 1_000_000
+    status, pong = await ari.ask("GET", "/asterisk/ping")
+
+    assert (status, pong["ping"]) == (200, "pong")
+    assert before_ms - 1 <= at_ms(pong) <= time.time_ns() // 1_000_000 + 1
 
 
 # --- Channels ---
@@ -67,6 +76,36 @@ async def test_a_channel_created_for_nobody_vanishes(ari, ear):
     assert (await ari.create(ari.b, app=UNKNOWN))[0] == 200
 
     await ari.until_gone(f"/channels/{ari.b}")
+
+
+async def originated(ari, endpoint="Local/123@monkeys"):
+    query = {"endpoint": endpoint, "app": APP, "timeout": "10", "callerId": "33123"}
+    return await ari.ask("POST", f"/channels/{ari.a}", {"variables": {}}, **query)
+
+
+async def test_a_channel_that_is_called_is_handed_over_when_it_answers(ari, ear):
+    """What is told of it before its StasisStart is told all the same."""
+    status, channel = await originated(ari)
+    assert (status, channel["id"]) == (200, ari.a)
+    start = await ear.until("StasisStart")
+
+    assert start["channel"]["id"] == ari.a
+    assert start["channel"]["state"] == "Up"
+    before = ear.kinds(ari.a)
+    assert before.index("ChannelStateChange") < before.index("StasisStart")
+
+
+async def test_a_channel_that_is_called_is_called_once(ari, ear):
+    assert (await originated(ari))[0] == 200
+    assert (await originated(ari))[0] == 409
+
+
+async def test_a_sound_is_played_in_a_bridge_and_in_none_it_is_not(ari, ear):
+    play = {"media": "sound:tt-monkeys,sound:tt-monkeys"}
+    assert await ari.status("POST", f"/bridges/{ari.bridge}/play", **play) == 404
+    await ari.status("POST", f"/bridges/{ari.bridge}", type="mixing")
+
+    assert await ari.status("POST", f"/bridges/{ari.bridge}/play", **play) == 201
 
 
 async def test_what_is_not_there_is_404(ari, ear):
@@ -307,3 +346,27 @@ async def test_another_path_is_404(ari):
             await http.ws_connect("/elsewhere/events", params={"app": APP})
 
     assert refused.value.status == 404
+
+
+# --- What is left on a call, to rebuild it from ---
+
+HOSTILE = '[1,"${SHELL(id)}","\\"\\\\\',;|&=%27é",null]'
+
+
+@pytest.mark.parametrize("text", [HOSTILE, "x" * 8_000], ids=["hostile", "long"])
+async def test_a_variable_and_a_bridges_name_come_back_as_they_were_given(ari, ear, text):
+    query = {"endpoint": "Local/123@monkeys", "app": APP, "channelId": ari.b}
+    await ari.ask("POST", "/channels/create", {"variables": {"RINGMASTER_CALL": text}}, **query)
+    await ari.ask("POST", f"/bridges/{ari.bridge}", {"type": "mixing", "name": text})
+
+    path = f"/channels/{ari.b}/variable"
+    assert await ari.ask("GET", path, variable="RINGMASTER_CALL") == (200, {"value": text})
+    _, bridges = await ari.ask("GET", "/bridges")
+    (listed,) = [each for each in bridges if each["id"] == ari.bridge]
+    assert listed["name"] == text
+
+
+async def test_a_variable_that_was_not_set_is_404(ari, ear):
+    await ari.create(ari.b)
+
+    assert await ari.status("GET", f"/channels/{ari.b}/variable", variable="NOT_SET") == 404

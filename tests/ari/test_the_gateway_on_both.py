@@ -2,8 +2,10 @@
 
 import pytest
 
+from ari_bridge.client import AriClient
 from ari_bridge.gateway import AriGateway
-from calls.commands import (
+from ari_bridge.listing import listed
+from calls.machine.commands import (
     AddToBridge,
     Answer,
     CreateBridge,
@@ -13,17 +15,21 @@ from calls.commands import (
     Hangup,
     LimitChannel,
     LookUp,
+    Originate,
+    Play,
 )
-from calls.events import CommandDone, CommandFailed, Listed
+from calls.machine.digest import VARIABLE
+from calls.machine.events import CommandDone, CommandFailed, Listed
+from calls.machine.talk import SOUND
 from tests.ari.conftest import APP
 
 LOCAL = "Local/123@monkeys"
 NOW_MS = 5
 
 
-@pytest.fixture
-async def do(ari):
-    gateway = AriGateway({"node": ari.node}, APP, lambda: NOW_MS)
+@pytest.fixture(params=["http", "websocket"])
+async def do(ari, request):
+    gateway = AriGateway({"node": ari.node}, APP, lambda: NOW_MS, request.param)
 
     async def do(command, again=False):
         return await gateway.carry_out("node", command, again)
@@ -37,9 +43,9 @@ async def do(ari):
 async def ready(ari, do):
     """A and B in their bridge; B is not dialled yet. All of it was asked for twice."""
     for channel in (ari.a, ari.b):
-        for _ in range(2):
+        for existed in (False, True):
             create = CreateChannel(channel, ari.a, LOCAL, 60, "4420")
-            assert await do(create) == CommandDone(NOW_MS, create)
+            assert await do(create) == CommandDone(NOW_MS, create, existed=existed)
     for _ in range(2):
         assert await do(CreateBridge(ari.bridge)) == CommandDone(NOW_MS, CreateBridge(ari.bridge))
     add = AddToBridge(ari.bridge, (ari.a, ari.b))
@@ -78,6 +84,40 @@ async def test_a_dial_that_may_have_been_done_is_not_done_again(ready, do):
     assert (await ready.ask("GET", f"/channels/{ready.b}"))[1]["state"] == "Down"
 
 
+async def test_a_phone_is_called_once_however_often_it_is_asked_for(ari, do):
+    call = Originate(ari.a, LOCAL, 30, 90, "33123")
+    assert await do(call) == CommandDone(NOW_MS, call)
+    assert await do(call) == CommandDone(NOW_MS, call, existed=True)
+    assert await do(call, again=True) == CommandDone(NOW_MS, call, existed=True)
+
+
+async def test_a_phone_that_may_have_been_called_is_not_called_again(ari, do):
+    outcome = await do(Originate(ari.a, LOCAL, 30, 90), again=True)
+
+    assert isinstance(outcome, CommandFailed)
+    assert outcome.unknown
+    assert await ari.status("GET", f"/channels/{ari.a}") == 404
+
+
+async def test_a_phone_that_does_not_exist_is_a_failure_that_is_known(ari, do):
+    outcome = await do(Originate(ari.a, "PJSIP/nobody-of-this-name", 30, 90))
+
+    assert isinstance(outcome, CommandFailed)
+    assert not outcome.unknown
+    assert "could not make a channel of PJSIP/nobody-of-this-name" in outcome.reason
+
+
+async def test_a_silent_channel_takes_the_callers_place_and_a_sound_is_played(ari, do):
+    silent = Originate(ari.a, "", 30, 90)
+    assert await do(silent) == CommandDone(NOW_MS, silent)
+    assert await do(silent, again=True) == CommandDone(NOW_MS, silent, existed=True)
+    await do(CreateBridge(ari.bridge))
+    play = Play(ari.bridge, SOUND)
+    assert await do(play) == CommandDone(NOW_MS, play)
+    assert await do(Hangup(ari.a, 16)) == CommandDone(NOW_MS, Hangup(ari.a, 16))
+    await ari.until_gone(f"/channels/{ari.a}")
+
+
 async def test_an_endpoint_that_does_not_exist_is_told_after_a_409_as_well(ready, do):
     bad = CreateChannel(f"{ready.b}x", ready.a, "PJSIP/1@nowhere", 60, "")
     outcome = await do(bad)
@@ -96,3 +136,22 @@ async def test_legs_that_are_gone_cannot_be_joined_or_dialled(ari, do):
     assert "404 Channel not found" in dial.reason
     assert not add.unknown
     assert not dial.unknown
+
+
+async def test_what_a_call_is_rebuilt_from_is_left_on_b_and_on_the_bridge(ari, do):
+    await do(CreateChannel(ari.b, ari.a, LOCAL, 60, "4420", '["digest"]'))
+    await do(CreateBridge(ari.bridge, '["digest"]'))
+
+    path = f"/channels/{ari.b}/variable"
+    assert await ari.ask("GET", path, variable=VARIABLE) == (200, {"value": '["digest"]'})
+    _, bridge = await ari.ask("GET", f"/bridges/{ari.bridge}")
+    assert bridge["name"] == '["digest"]'
+
+
+async def test_a_listing_is_read_in_parts(ari, do):
+    client = AriClient(ari.node)
+    await do(CreateChannel(ari.b, ari.a, LOCAL, 60, "4420", ""))
+    found = [each["id"] async for part in listed(client, "/channels") for each in part]
+    await client.close()
+
+    assert ari.b in found

@@ -1,11 +1,12 @@
 """The ARI double, and what stands at the far side of the bridge."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 
 import pytest
 
-from calls.events import MailboxEvent
+from calls.machine.events import MailboxEvent
 from tests.ari.double import AriDouble
 
 
@@ -39,3 +40,56 @@ async def double() -> AsyncIterator[AriDouble]:
 @pytest.fixture
 async def poster() -> PosterStub:
     return PosterStub()
+
+
+class LeaseStub:
+    """A lease that nobody else wants."""
+
+    def __init__(self) -> None:
+        self.was_offered = asyncio.Event()
+
+    async def take(self) -> bool:
+        return True
+
+    async def renew(self) -> bool:
+        return True
+
+    async def offer(self) -> bool:
+        self.was_offered.set()
+        return True
+
+    async def is_held_elsewhere(self) -> bool:
+        return False
+
+
+class MarkStub:
+    """A Redis that forgets when it is told so."""
+
+    def __init__(self) -> None:
+        self.forgot = False
+
+    async def has_changed(self) -> bool:
+        return self.forgot
+
+    def attended(self) -> None:
+        self.forgot = False
+
+
+async def said(caplog: pytest.LogCaptureFixture, sentence: str) -> None:
+    """Wait until the ARI bridge has logged this."""
+    heard = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    class Ear(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if sentence in record.getMessage():
+                loop.call_soon(heard.set)
+
+    ear = Ear()
+    logger = logging.getLogger("ari_bridge")
+    logger.addHandler(ear)
+    try:
+        if sentence not in caplog.text:
+            await asyncio.wait_for(heard.wait(), 10)
+    finally:
+        logger.removeHandler(ear)

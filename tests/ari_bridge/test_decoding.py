@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from ari_bridge.decoding import EVENT_TYPES, LONGEST_TEXT, decode, entered_of, parse
-from calls.events import (
+from calls import ids
+from calls.machine.events import (
     CallEntered,
     ChannelAnswered,
     ChannelDestroyed,
@@ -60,7 +61,10 @@ def dial(status):
 
 A = "1763900000.1"
 B = "1763900000.1.b1"
-ENTERED = CallEntered(A, AT_MS, "PJSIP/alice-00000001", "33123", "4930100", "Alice", "demo")
+SIP = "dc2043a8-78c8"
+ENTERED = CallEntered(
+    A, AT_MS, "PJSIP/alice-00000001", "33123", "4930100", "Alice", "demo", sip_call_id=SIP
+)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +73,7 @@ ENTERED = CallEntered(A, AT_MS, "PJSIP/alice-00000001", "33123", "4930100", "Ali
         (message("StasisStart", args=[]), ENTERED),
         (message("StasisStart", args=[], channel=channel(B)), None),
         (message("StasisStart", args=[], channel=channel(f"{B};2")), None),
-        (dial(""), ChannelDialled(B, AT_MS)),
+        (dial(""), ChannelDialled(B, AT_MS, SIP)),
         (dial("RINGING"), ChannelRinging(B, AT_MS)),
         (dial("PROGRESS"), ChannelProgressed(B, AT_MS)),
         (dial("ANSWER"), None),
@@ -88,11 +92,17 @@ ENTERED = CallEntered(A, AT_MS, "PJSIP/alice-00000001", "33123", "4930100", "Ali
         (message("StasisEnd"), ChannelLeft(A, AT_MS)),
         (
             message("ChannelDestroyed", cause=19, cause_txt="", tech_cause=480),
-            ChannelDestroyed(A, AT_MS, 19, 480),
+            ChannelDestroyed(A, AT_MS, 19, 480, sip_call_id=SIP),
         ),
         # Without a cause of its own (TIMEOUT(absolute)), and where there is no SIP.
-        (message("ChannelDestroyed", cause=0, cause_txt="Unknown"), ChannelDestroyed(A, AT_MS)),
-        (message("ChannelDestroyed", cause=16, tech_cause=0), ChannelDestroyed(A, AT_MS, 16)),
+        (
+            message("ChannelDestroyed", cause=0, cause_txt="Unknown"),
+            ChannelDestroyed(A, AT_MS, sip_call_id=SIP),
+        ),
+        (
+            message("ChannelDestroyed", cause=16, tech_cause=0),
+            ChannelDestroyed(A, AT_MS, 16, sip_call_id=SIP),
+        ),
         (message("ChannelVarset", variable="X", value="y"), None),
         (message("BridgeDestroyed", bridge={"id": f"{A}.br"}), None),
         ({"type": "ApplicationReplaced", "timestamp": AT, "application": "ringmaster"}, None),
@@ -189,3 +199,39 @@ def test_every_kind_that_is_decoded_is_asked_for():
     asked_for = {"StasisStart", "StasisEnd", "ChannelStateChange", "ChannelHangupRequest"}
 
     assert asked_for | {"ChannelDestroyed", "Dial"} <= set(EVENT_TYPES)
+
+
+SOUND = "lp=0;rxjitter=0.000312;rxcount=325;rtt=0.0;rxmes=92.9"
+
+
+def test_the_sip_call_id_of_either_leg_comes_with_its_first_event():
+    assert decode(message("StasisStart", args=[])).sip_call_id == "dc2043a8-78c8"
+    assert decode(dial("")).sip_call_id == "dc2043a8-78c8"
+
+
+@pytest.mark.parametrize("kind", ["StasisEnd", "ChannelDestroyed"])
+@pytest.mark.parametrize(
+    ("variables", "media"),
+    [
+        ({"RTPAUDIOQOS": f"ssrc=1;themssrc=2;{SOUND}"}, SOUND),
+        ({"RTPAUDIOQOS": ""}, ""),
+        ({"RTPAUDIOQOS": None}, ""),
+        ({}, ""),
+        (None, ""),
+        (["RTPAUDIOQOS"], ""),
+    ],
+)
+def test_how_the_audio_was_comes_with_the_end(kind, variables, media):
+    ended = message(kind, channel=channel(channelvars=variables), cause=16, cause_txt="")
+
+    assert decode(ended).media == media
+
+
+def test_the_caller_of_an_ordered_call_has_dialled_nothing():
+    """Where it comes from is no dialplan of the caller's: its extension is ``s``."""
+    name = ids.ordered_channel("token:1", "key", "20261129")
+    plan = channel()["dialplan"] | {"exten": "s"}
+    event = decode(message("StasisStart", channel=channel(name, state="Up", dialplan=plan)))
+
+    assert isinstance(event, CallEntered)
+    assert (event.channel_id, event.dialled, event.up) == (name, "", True)

@@ -7,10 +7,15 @@ import signal
 import pytest
 from django.core.management import CommandError, call_command
 
+from ari_bridge.lease import Lease
+from ari_bridge.listener import Listener
 from ari_bridge.management.commands import run_ari_bridge
 from ari_bridge.node import AriNode
 from ari_bridge.poster import Poster
-from calls.events import decode
+from calls.machine.events import decode
+from calls.store.mailbox import connect
+from tests.ari_bridge.conftest import MarkStub, PosterStub
+from tests.ari_bridge.test_standing_by import ReconcilerStub
 from tests.machine.world import A
 
 NODE = AriNode("demo", "http://127.0.0.1:1", "ringmaster", "secret")
@@ -71,13 +76,25 @@ async def test_a_signal_ends_it_with_everything_posted(
         assert decode(event).channel_id == f"{nth}.{A}"
 
 
-async def test_it_ends_when_another_takes_over(double, redis_url, clean_redis, settings, caplog):
+async def test_it_hands_over_to_another_that_stands_by(
+    double, redis_url, clean_redis, settings, caplog
+):
     settings.REDIS_URL = redis_url
     older = asyncio.create_task(run_ari_bridge._listen([double.node]))
     await double.wait_for(lambda: double.connections == 1)
-    newer = asyncio.create_task(run_ari_bridge._listen([double.node]))
+    newer = Listener(
+        double.node,
+        settings.ARI_APP,
+        PosterStub(),
+        ReconcilerStub(),
+        Lease(connect(redis_url), "double"),
+        MarkStub(),
+    )
+    standing_by = asyncio.create_task(newer.run())
+    os.kill(os.getpid(), signal.SIGTERM)
     await asyncio.wait_for(older, 10)
-    newer.cancel()
-    await asyncio.gather(newer, return_exceptions=True)
 
+    assert double.connections == 2
     assert "Another listener took over" in caplog.text
+    standing_by.cancel()
+    await asyncio.gather(standing_by, return_exceptions=True)

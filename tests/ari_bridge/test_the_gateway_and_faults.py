@@ -5,9 +5,10 @@ from dataclasses import replace
 
 import pytest
 
+from ari_bridge import client as client_module
 from ari_bridge import gateway as gateway_module
 from ari_bridge.gateway import AriGateway
-from calls.commands import (
+from calls.machine.commands import (
     AddToBridge,
     Answer,
     CreateBridge,
@@ -18,7 +19,7 @@ from calls.commands import (
     LimitChannel,
     LookUp,
 )
-from calls.events import CommandDone, CommandFailed, Listed
+from calls.machine.events import CommandDone, CommandFailed, Listed
 from tests.lab.ports import free_port
 
 A, B, BRIDGE = "1.2", "1.2.b1", "1.2.br"
@@ -30,13 +31,13 @@ NOW_MS = 77
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch):
-    monkeypatch.setattr(gateway_module, "AGAIN_S", 0.2)
+    monkeypatch.setattr(client_module, "AGAIN_S", 0.2)
     monkeypatch.setattr(gateway_module, "ENTER_S", 0.1)
 
 
-@pytest.fixture
-async def gateway(double):
-    found = AriGateway({"demo": double.node}, "ringmaster", lambda: NOW_MS)
+@pytest.fixture(params=["http", "websocket"])
+async def gateway(double, request):
+    found = AriGateway({"demo": double.node}, "ringmaster", lambda: NOW_MS, request.param)
     yield found
     await found.close()
 
@@ -72,7 +73,11 @@ def sent(double, method):
 async def test_what_a_channel_is_created_with(ready):
     channel = ready.channels[B]
 
-    assert channel.variables == {"TIMEOUT(absolute)": "60", "CONNECTEDLINE(num,i)": "4420"}
+    assert channel.variables == {
+        "TIMEOUT(absolute)": "60",
+        "PJSIP_HEADER(add,X-Ringmaster-Hops)": "1",
+        "CONNECTEDLINE(num,i)": "4420",
+    }
     assert channel.app == "ringmaster"
 
 
@@ -81,6 +86,7 @@ async def test_an_anonymous_caller_shows_no_number(ready, do):
 
     assert ready.channels["1.2.b2"].variables == {
         "TIMEOUT(absolute)": "60",
+        "PJSIP_HEADER(add,X-Ringmaster-Hops)": "1",
         "CONNECTEDLINE(pres,i)": "prohib",
     }
 
@@ -103,12 +109,13 @@ async def test_a_create_whose_reply_was_lost_is_found_done(double, do, command, 
 @pytest.mark.parametrize("kept_error", [False, True], ids=["500", "409"])
 async def test_an_endpoint_that_does_not_exist_is_told_from_an_id_that_does(ready, do, kept_error):
     if kept_error:
-        assert await do(CREATE) == CommandDone(NOW_MS, CREATE)
+        assert await do(CREATE) == CommandDone(NOW_MS, CREATE, existed=True)
     bad = replace(CREATE, channel_id="1.2.b2", endpoint="PJSIP/33@nowhere")
     outcome = await do(bad)
 
     assert isinstance(outcome, CommandFailed)
     assert not outcome.unknown
+    assert not outcome.of_node
     assert "could not make a channel of PJSIP/33@nowhere: no such endpoint" in outcome.reason
 
 
@@ -167,6 +174,22 @@ async def test_a_dial_that_never_left_was_certainly_not_done(gateway, double):
     assert isinstance(outcome, CommandFailed)
     assert not outcome.unknown
     assert f"node double could not be reached at {double.node.url}" in outcome.reason
+
+
+@pytest.mark.parametrize("state", ["Ringing", "Up", "Down"])
+async def test_a_channel_that_was_there_before_it_was_created_is_looked_at_before_it_is_dialled(
+    ready, do, state
+):
+    """Redis went back by a second: it knows nothing of the dial, and a second one would kill B."""
+    await do(DIAL)
+    ready.channels[B].state = state
+    ready.requests.clear()
+
+    assert await do(CREATE) == CommandDone(NOW_MS, CREATE, existed=True)
+    dialled = isinstance(await do(replace(DIAL, look_first=True)), CommandDone)
+    assert dialled is (state != "Down")
+    assert sent(ready, f"POST /channels/{B}/dial") == []
+    assert ready.channels[B].dials == 1
 
 
 @pytest.mark.parametrize("state", ["Ringing", "Up"])
@@ -276,6 +299,8 @@ async def test_a_node_that_this_worker_does_not_know_is_named(gateway):
     outcome = await gateway.carry_out("other", Hangup(B, 16), False)
 
     assert outcome.reason == "node other is not in ARI_NODES of this worker"
+    assert outcome.of_node
+    assert not gateway.knows("other")
 
 
 async def test_a_node_that_is_down_is_a_failure_and_no_exception(double):
@@ -286,6 +311,7 @@ async def test_a_node_that_is_down_is_a_failure_and_no_exception(double):
 
     assert isinstance(outcome, CommandFailed)
     assert not outcome.unknown
+    assert outcome.of_node
 
 
 async def test_the_password_is_in_no_reason(double):
@@ -300,4 +326,4 @@ async def test_the_password_is_in_no_reason(double):
 async def test_an_id_cannot_leave_its_place_in_the_path(double, do):
     await do(Hangup("../bridges/x?y=z#", 16))
 
-    assert double.requests == ["DELETE /channels/../bridges/x?y=z#"]
+    assert double.requests[-1] == "DELETE /channels/../bridges/x?y=z#"

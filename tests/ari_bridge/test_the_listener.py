@@ -7,13 +7,15 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+import redis
 from aiohttp import web
 
 from ari_bridge import listener as listener_module
 from ari_bridge import quiet
 from ari_bridge.decoding import EVENT_TYPES
 from ari_bridge.listener import Listener
-from calls.events import CallEntered, ChannelAnswered, HangupRequested
+from calls.machine.events import CallEntered, ChannelAnswered, HangupRequested
+from tests.ari_bridge.conftest import LeaseStub, MarkStub
 from tests.lab.ports import LOOPBACK, free_port
 
 APP = "ringmaster"
@@ -26,9 +28,11 @@ class ReconcilerStub:
     def __init__(self):
         self.runs = 0
         self.fault = None
+        self.compared = asyncio.Event()
 
-    async def run(self, node, ari):
+    async def run(self, node, ari, heard):
         self.runs += 1
+        self.compared.set()
         if self.fault:
             raise self.fault
 
@@ -41,14 +45,19 @@ def reconciler():
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     monkeypatch.setattr(listener_module, "LONGEST_WAIT_S", 0.05)
+    monkeypatch.setattr(listener_module, "LOOK_S", 0.001)
     # The clock of the log stands still: whatever happens, happens within one second.
     monkeypatch.setattr(quiet, "time", SimpleNamespace(monotonic=lambda: 1000.0))
 
 
+def listener_of(node, poster, reconciler, lease=None, mark=None):
+    return Listener(node, APP, poster, reconciler, lease or LeaseStub(), mark or MarkStub())
+
+
 @contextlib.asynccontextmanager
-async def listening(node, poster, reconciler):
+async def listening(node, poster, reconciler, lease=None, mark=None):
     """A listener at work. Fails the test when it ends with an error by itself."""
-    task = asyncio.create_task(Listener(node, APP, poster, reconciler).run())
+    task = asyncio.create_task(listener_of(node, poster, reconciler, lease, mark).run())
     try:
         yield task
         if task.done():
@@ -105,6 +114,10 @@ async def test_events_keep_their_order(double, poster, heard):
         '{"type": "StasisEnd", "channel": "x", "timestamp": 5}',
         '{"type": "ChannelUserevent", "userevent": "x"}',
         '{"type": "StasisStart", "channel": {"id": "1.2", "caller": "x"}}',
+        "[" * 100_000,
+        '{"type": "StasisStart", "channel": {"id": "1.2", "state": "Ring", "dialplan": '
+        '{"exten": "1"}, "name": ' + "[" * 990 + "]" * 990 + "}, "
+        '"timestamp": "2026-11-25T00:00:00.000+0000"}',
     ],
 )
 async def test_a_malformed_event_is_said_and_left_out(double, poster, heard, caplog, text):
@@ -157,6 +170,7 @@ async def test_a_fault_in_a_comparison_ends_neither_it_nor_the_listening(
     double, poster, reconciler, caplog, monkeypatch
 ):
     monkeypatch.setattr(listener_module, "RECONCILE_S", 0)
+    monkeypatch.setattr(listener_module, "SOON_S", 0)
     reconciler.fault = TypeError("a bug")
     async with listening(double.node, poster, reconciler):
         await double.wait_for(lambda: FILTER in double.requests)
@@ -175,13 +189,13 @@ async def test_it_ends_when_told_even_where_a_library_loses_the_telling(double, 
     class Deaf:
         began = asyncio.Event()
 
-        async def run(self, node, ari):
+        async def run(self, node, ari, heard):
             self.began.set()
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
 
     reconciler = Deaf()
-    task = asyncio.create_task(Listener(double.node, APP, poster, reconciler).run())
+    task = asyncio.create_task(listener_of(double.node, poster, reconciler).run())
     await reconciler.began.wait()
     task.cancel()
     done, _ = await asyncio.wait({task}, timeout=10)
@@ -190,15 +204,87 @@ async def test_it_ends_when_told_even_where_a_library_loses_the_telling(double, 
     assert task.cancelled()
 
 
-async def test_a_newer_listener_ends_the_older(double, poster, reconciler, heard, caplog):
-    async with listening(double.node, poster, reconciler):
-        await asyncio.wait_for(heard, 10)
-        await double.wait_for(lambda: double.requests.count(FILTER) == 2)
-        double.enter("1.2")
-        await poster.wait_for(1)
+async def test_a_fault_that_nobody_foresaw_is_said_and_the_node_is_listened_to_again(
+    double, poster, reconciler, heard, caplog, monkeypatch
+):
+    add, faults = poster.add, [TypeError("a bug")]
 
-    assert "Another listener took over the application ringmaster on node double" in caplog.text
-    assert double.connections == 2
+    def faulty(call, event):
+        if faults:
+            raise faults.pop()
+        add(call, event)
+
+    monkeypatch.setattr(poster, "add", faulty)
+    double.enter("1.2")
+    await double.wait_for(lambda: double.requests.count(FILTER) == 2)
+    double.enter("1.3")
+    await poster.wait_for(1)
+
+    assert "Listening to node double failed; connecting again." in caplog.text
+
+
+async def test_a_message_of_more_than_a_megabyte_is_not_taken_into_memory(double, poster, heard):
+    await double.send_raw(APP, '{"type": "' + "x" * 2**20 + '"}')
+    await double.wait_for(lambda: double.requests.count(FILTER) == 2)
+    double.enter("1.2")
+    await poster.wait_for(1)
+
+
+async def test_a_node_that_takes_a_connection_and_closes_it_at_once_is_left_in_peace_for_a_while(
+    double, poster, reconciler, monkeypatch
+):
+    monkeypatch.setattr(listener_module, "FIRST_WAIT_S", 3600)
+    monkeypatch.setattr(listener_module, "LONGEST_WAIT_S", 3600)
+    lease = LeaseStub()
+    async with listening(double.node, poster, reconciler, lease):
+        await double.wait_for(lambda: FILTER in double.requests)
+        await double.drop_sockets()
+        # Whoever stands by may try meanwhile.
+        await asyncio.wait_for(lease.was_offered.wait(), 10)
+
+        assert double.connections == 1
+
+
+async def test_a_redis_that_has_lost_data_is_followed_by_a_comparison_at_once(
+    double, poster, reconciler, monkeypatch
+):
+    monkeypatch.setattr(listener_module, "RENEW_S", 0.001)
+    mark = MarkStub()
+    compared = asyncio.Event()
+    async with listening(double.node, poster, reconciler, mark=mark):
+        await double.wait_for(lambda: double.connections == 1)
+        reconciler.compared = compared
+        mark.forgot = True
+        await asyncio.wait_for(compared.wait(), 10)
+
+    assert double.connections == 1
+
+
+async def test_a_lease_that_could_not_be_renewed_hides_no_loss_of_data(
+    double, poster, reconciler, monkeypatch
+):
+    monkeypatch.setattr(listener_module, "RENEW_S", 0.001)
+    mark = MarkStub()
+    compared = asyncio.Event()
+
+    class Fails(LeaseStub):
+        failed = False
+
+        async def renew(self) -> bool:
+            if mark.forgot and not self.failed:
+                self.failed = True
+                await asyncio.sleep(0)
+                raise redis.ConnectionError("Connection refused")
+            return True
+
+    lease = Fails()
+    async with listening(double.node, poster, reconciler, lease, mark=mark):
+        await double.wait_for(lambda: double.connections == 1)
+        reconciler.compared = compared
+        mark.forgot = True
+        await asyncio.wait_for(compared.wait(), 10)
+
+    assert lease.failed
 
 
 async def test_a_connection_on_which_nothing_comes_any_more_is_given_up(
@@ -215,6 +301,19 @@ async def test_a_connection_on_which_nothing_comes_any_more_is_given_up(
         await poster.wait_for(1)
 
     assert "sends no events any more though the connection stands" in caplog.text
+
+
+@pytest.mark.parametrize("fault", [500, 404, "dropped"])
+async def test_an_echo_that_could_not_be_asked_for_proves_nothing(
+    double, poster, reconciler, monkeypatch, fault
+):
+    monkeypatch.setattr(listener_module, "ECHO_S", 0.01)
+    monkeypatch.setattr(listener_module, "ECHO_AGAIN_S", 0.01)
+    double.fail("POST", "/events/user/.*", fault, times=1000)
+    async with listening(double.node, poster, reconciler):
+        await double.wait_for(lambda: len([r for r in double.requests if "/user/" in r]) > 4)
+
+    assert double.connections == 1
 
 
 async def test_a_connection_whose_echo_comes_back_is_kept(double, poster, reconciler, monkeypatch):
@@ -257,15 +356,15 @@ class Tries:
     def __init__(self, monkeypatch):
         self.count = 0
         self._more = asyncio.Condition()
-        real = Listener._connect
+        real = listener_module.connect
 
-        async def connect(listener, http, ari):
+        async def connect(http, ari, app):
             async with self._more:
                 self.count += 1
                 self._more.notify_all()
-            return await real(listener, http, ari)
+            return await real(http, ari, app)
 
-        monkeypatch.setattr(Listener, "_connect", connect)
+        monkeypatch.setattr(listener_module, "connect", connect)
 
     async def wait_for(self, count):
         async with asyncio.timeout(10), self._more:

@@ -1,19 +1,42 @@
 """Events go from the listener into the mailboxes in order, and none is lost to Redis."""
 
 import asyncio
-import logging
 
 import pytest
 import redis
+import uvloop
 
 from ari_bridge import poster as poster_module
 from ari_bridge.poster import Poster
-from calls.events import HangupAsked, decode
-from calls.mailbox import Mailboxes, connect
+from calls.machine.events import (
+    ChannelAnswered,
+    ChannelDestroyed,
+    ChannelLeft,
+    ChannelRinging,
+    HangupAsked,
+    HangupRequested,
+    decode,
+)
+from calls.store.mailbox import Mailboxes, connect
+from tests.ari_bridge.conftest import said
 from tests.lab.faulty_redis import FaultyRedis
-from tests.machine.world import A, entered
+from tests.machine.world import A, b, entered
 
 CALL = f"demo:{A}"
+
+
+class CountedMailboxes(Mailboxes):
+    """Remembers what was posted together."""
+
+    def __init__(self, client):
+        super().__init__(client)
+        self.posts = []
+        self.came = asyncio.Event()
+
+    async def post(self, posts):
+        self.posts.append([event for _, event in posts])
+        self.came.set()
+        return await super().post(posts)
 
 
 class NudgerStub:
@@ -38,7 +61,9 @@ def nudger():
 @pytest.fixture
 async def poster(way, nudger):
     client = connect(way.url)
-    found = Poster(Mailboxes(client), nudger)
+    mailboxes = CountedMailboxes(client)
+    found = Poster(mailboxes, nudger)
+    found.posts, found.came = mailboxes.posts, mailboxes.came
     running = asyncio.create_task(found.run())
     yield found
     assert not running.done()
@@ -88,29 +113,34 @@ async def test_while_redis_is_away_events_wait_in_order(poster, clean_redis, way
     await said(caplog, "takes no events, they wait here")
     for event in asked(range(600, 700)):
         poster.add(CALL, event)
+    assert poster.waiting == 700
     await way.up()
     await poster.drain(10)
 
+    assert poster.waiting == 0
     assert without_repeats(mail(clean_redis)) == [entered(), *asked(range(700))]
 
 
-async def said(caplog, sentence):
-    """Wait until this has been logged."""
-    heard = asyncio.Event()
-    loop = asyncio.get_running_loop()
+def test_what_is_due_within_a_millisecond_is_no_fault_on_the_bridges_own_loop(
+    redis_url, clean_redis, nudger, monkeypatch
+):
+    """uvloop has no timers of less than a millisecond, and gives another handle for these."""
+    patience = iter([0.0004, 0.0003])
+    monkeypatch.setattr(poster_module, "_patience_s", lambda event: next(patience))
 
-    class Ear(logging.Handler):
-        def emit(self, record):
-            if sentence in record.getMessage():
-                loop.call_soon(heard.set)
+    async def posting():
+        client = connect(redis_url)
+        poster = Poster(Mailboxes(client), nudger)
+        running = asyncio.create_task(poster.run())
+        poster.add(CALL, entered())
+        poster.add(f"demo:{A}2", HangupAsked(1, "root"))
+        await poster.drain(10)
+        running.cancel()
+        await client.aclose()
 
-    ear = Ear()
-    logging.getLogger(poster_module.__name__).addHandler(ear)
-    try:
-        if sentence not in caplog.text:
-            await asyncio.wait_for(heard.wait(), 10)
-    finally:
-        logging.getLogger(poster_module.__name__).removeHandler(ear)
+    uvloop.run(posting())
+
+    assert mail(clean_redis) == [entered()]
 
 
 async def test_a_lost_reply_loses_no_event(poster, clean_redis, way):
@@ -134,11 +164,60 @@ async def test_what_could_not_be_posted_before_the_end_is_said(redis_url, nudger
     assert "1 events could not be posted before the end" in caplog.text
 
 
+async def test_the_signs_of_a_channels_end_are_posted_together(poster, nudger):
+    poster.add(CALL, entered())
+    await poster.posted()
+    ends = [HangupRequested(A, 1), ChannelLeft(A, 2), ChannelDestroyed(A, 3, 16)]
+    for event in ends:
+        poster.add(CALL, event)
+        # As they come: each in a message of its own.
+        await asyncio.sleep(0)
+    await poster.drain(10)
+
+    assert poster.posts[1:] == [ends]
+
+
+async def test_what_asks_for_no_action_waits_for_what_does(poster):
+    poster.add(CALL, entered())
+    await poster.posted()
+    poster.add(CALL, ChannelRinging(b(), 1))
+    await asyncio.sleep(0)
+    poster.add(CALL, ChannelAnswered(b(), 2))
+    await poster.drain(10)
+
+    assert poster.posts[1:] == [[ChannelRinging(b(), 1), ChannelAnswered(b(), 2)]]
+
+
+async def test_what_asks_for_no_action_is_posted_in_the_end(poster, clean_redis):
+    poster.add(CALL, entered())
+    await poster.posted()
+    poster.add(CALL, ChannelRinging(b(), 1))
+    async with asyncio.timeout(10):
+        await poster._idle.wait()
+
+    assert mail(clean_redis) == [entered(), ChannelRinging(b(), 1)]
+
+
+async def test_an_urgent_event_of_one_call_does_not_hurry_those_of_another(poster):
+    for call in (CALL, "demo:2.1"):
+        poster.add(call, entered())
+    await poster.posted()
+    poster.came.clear()
+    poster.add("demo:2.1", ChannelRinging("2.1.b1", 1))
+    poster.add(CALL, HangupAsked(1, "root"))
+    async with asyncio.timeout(10):
+        await poster.came.wait()
+    assert poster.posts[1] == [HangupAsked(1, "root")]
+    await poster.drain(10)
+
+    assert poster.posts[2] == [ChannelRinging("2.1.b1", 1)]
+
+
 async def test_past_what_memory_allows_the_oldest_go_and_it_is_said(nudger, caplog, monkeypatch):
     monkeypatch.setattr(poster_module, "MOST_WAITING", 3)
     poster = Poster(None, nudger)
     for event in asked(range(5)):
         poster.add(CALL, event)
 
-    assert [event.at_ms for _, event in poster._waiting] == [2, 3, 4]
+    assert [event.at_ms for event in poster._waiting[CALL]] == [2, 3, 4]
     assert "the oldest waiting events are dropped" in caplog.text

@@ -7,14 +7,19 @@ import pytest
 from tenacity import AsyncRetrying, retry_if_result, stop_after_delay, wait_fixed
 
 from ari_bridge.gateway import AriClient, AriGateway
+from ari_bridge.heard import Heard
+from ari_bridge.lease import Lease
 from ari_bridge.listener import Listener
 from ari_bridge.poster import Poster
 from ari_bridge.reconcile import Reconciler
-from calls.engine import Engine, wall_clock_ms
-from calls.mailbox import Mailboxes, connect
-from calls.session import Phase, from_json
+from calls.engine.turn import Engine
+from calls.machine.session import Phase, from_json
+from calls.store.counters import Limits
+from calls.store.mailbox import Mailboxes, connect
+from calls.store.mark import Mark
 from cdr.record import CallRecord
 from cdr.stream import FIELD, STREAM
+from tests.limits.conftest import OpenBook
 from tests.machine.world import plan, target
 
 A = "1763900000.9"
@@ -30,6 +35,9 @@ class OneRoute:
         to = target(ring_timeout_s=30)
         return plan(type(to)(to.trunk, "PJSIP/33123@carrier-a", to.callee, to.caller, 30))
 
+    async def endpoint(self, trunk, number, version):
+        return f"PJSIP/{number}@{trunk}"
+
 
 class Ringmaster:
     """Everything between the double and the CDR stream, in one process."""
@@ -39,7 +47,9 @@ class Ringmaster:
         self._redis = connect(redis_url)
         self.mailboxes = Mailboxes(self._redis)
         self._gateway = AriGateway({"double": double.node}, "ringmaster")
-        self._engine = Engine(self.mailboxes, self._gateway, OneRoute())
+        self._engine = Engine(
+            self.mailboxes, self._gateway, OneRoute(), Limits(self._redis, OpenBook())
+        )
         self.poster = Poster(self.mailboxes, self)
         self.reconciler = Reconciler("ringmaster", self.mailboxes, self.poster)
         self._ari = AriClient(double.node)
@@ -53,13 +63,20 @@ class Ringmaster:
     async def sweep(self):
         """What the sweeper does, and reconciliation where the test asks for it."""
         if self.compares:
-            await self.reconciler.run("double", self._ari)
+            await self.reconciler.run("double", self._ari, Heard())
             await self.poster.drain(5)
-        for call, _ in await self.mailboxes.due(wall_clock_ms()):
+        for call, _ in (await self.mailboxes.due(0)).calls:
             await self._engine.attend(call)
 
     async def __aenter__(self):
-        listener = Listener(self.double.node, "ringmaster", self.poster, self.reconciler)
+        listener = Listener(
+            self.double.node,
+            "ringmaster",
+            self.poster,
+            self.reconciler,
+            Lease(self._redis, "double"),
+            Mark(self._redis),
+        )
         self._running = [
             asyncio.create_task(self.poster.run()),
             asyncio.create_task(listener.run()),

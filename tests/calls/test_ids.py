@@ -36,3 +36,20 @@ def test_what_is_no_call_id_is_refused_with_a_sentence(text):
 @pytest.mark.parametrize("foreign", ["1763.12;2", "1763.12.b", "1763.12.bx", "x.brx", ".b1"])
 def test_other_programs_channels_are_not_taken_for_ours(foreign):
     assert not ids.is_created_by_us(foreign)
+
+
+def test_an_order_names_its_channel_the_same_each_time_and_another_otherwise():
+    name = ids.ordered_channel("token:1", "key", "20261129")
+
+    assert name == ids.ordered_channel("token:1", "key", "20261129")
+    others = [
+        ("token:2", "key", "20261129"),
+        ("token:1", "k", "20261129"),
+        ("token:1", "key", "20261130"),
+    ]
+    assert len({name, *(ids.ordered_channel(*other) for other in others)}) == 4
+    assert ids.is_ordered(name)
+    assert not ids.is_ordered("1763900000.1")
+    assert not ids.is_created_by_us(name)
+    assert ids.a_channel_of(ids.b_channel(name, 1)) == name
+    assert ids.is_call_id(ids.call_id("pbx1", name))

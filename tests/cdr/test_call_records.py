@@ -5,7 +5,7 @@ import pytest
 
 from cdr.errors import CdrError
 from cdr.record import CallRecord, Disposition, Outcome
-from tests.cdr.records import STARTED_MS, attempt, record
+from tests.cdr.made_up import STARTED_MS, attempt, record
 
 
 def document(**changes):
@@ -24,12 +24,23 @@ def test_absent_optional_fields_take_their_defaults():
     assert (back.answered_ms, back.account, back.attempts) == (None, "", ())
 
 
+def test_a_word_of_a_newer_version_is_kept():
+    """Records go through processes of other versions while an upgrade is under way."""
+    newer = document(
+        disposition="fraud", attempts=[document()["attempts"][0] | {"outcome": "fraud"}]
+    )
+    back = CallRecord.from_json(orjson.dumps(newer))
+
+    assert orjson.loads(back.to_json()) == newer
+    assert (back.disposition, back.attempts[0].outcome.value) == ("fraud", "fraud")
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
         (b"", "not JSON"),
         (b"[1]", "not a JSON object"),
-        (orjson.dumps(document(disposition="fine")), "disposition 'fine'"),
+        (orjson.dumps(document(disposition="Fine!")), "disposition 'Fine!'"),
         (orjson.dumps(document(started_ms="now")), "started_ms"),
         (orjson.dumps(document(started_ms=None)), "started_ms"),
         (orjson.dumps(document(started_ms=True)), "started_ms"),
@@ -83,6 +94,25 @@ def test_a_calls_post_dial_delay_is_that_of_the_attempt_that_was_heard():
     heard = attempt(number=2, started_ms=STARTED_MS + 450)
     assert record(attempts=(silent, heard)).pdd_ms == 50
     assert record(attempts=(silent,)).pdd_ms is None
+
+
+@pytest.mark.parametrize(
+    ("disposition", "failed"),
+    [("answered", False), ("busy", False), ("cancelled", False), ("congestion", True)],
+)
+def test_a_call_failed_that_neither_an_answer_nor_a_person_explains(disposition, failed):
+    assert record(disposition=Disposition(disposition)).failed is failed
+
+
+def test_measures_of_audio_are_numbers_or_absent():
+    heard = CallRecord.from_json(orjson.dumps(document(caller_mos=4, callee_mos=None)))
+    assert (heard.caller_mos, heard.callee_mos) == (4.0, None)
+
+
+@pytest.mark.parametrize("measure", [-0.1, True, "good", 1e10])
+def test_what_is_no_measure_is_refused(measure):
+    with pytest.raises(CdrError, match="caller_mos that is not a number"):
+        CallRecord.from_json(orjson.dumps(document(caller_mos=measure)))
 
 
 def test_clocks_that_step_back_give_no_negative_spans():

@@ -12,7 +12,7 @@ from cdr import writer as writer_module
 from cdr.models import Cdr, CdrAttempt
 from cdr.record import Disposition
 from cdr.stream import FIELD, GROUP, REJECTED_STREAM, STREAM
-from tests.cdr.records import attempt, record
+from tests.cdr.made_up import attempt, record
 
 pytestmark = pytest.mark.django_db
 
@@ -121,6 +121,37 @@ def test_entries_stay_pending_while_the_database_is_down(stream, add, writer):
     assert stream.xlen(STREAM) == 0
 
 
+def test_a_batch_that_is_too_much_at_once_is_written_in_smaller_ones(stream, add, writer):
+    """As where hundreds of webhooks are told of every call: their rows take longer than may be."""
+    told = []
+
+    def also(records):
+        if len(records) > 10:
+            raise OperationalError("no answer within 15 s")
+        told.extend(record.call_id for record in records)
+
+    writer._also = also
+    add(*(record(f"pbx1:{number}") for number in range(100)))
+    failures = 0
+    while stream.xlen(STREAM):
+        try:
+            writer.write_once()
+        except OperationalError:
+            failures += 1
+        assert failures < 20
+
+    assert Cdr.objects.count() == 100
+    assert sorted(told) == sorted({f"pbx1:{number}" for number in range(100)})
+
+
+def test_after_a_failure_batches_grow_again(stream, add, writer, monkeypatch):
+    monkeypatch.setattr(writer, "_most", 1)
+    add(*(record(f"pbx1:{number}") for number in range(10)))
+    sizes = [writer.write_once() for _ in range(4)]
+
+    assert sizes == [1, 2, 3, 4]
+
+
 def test_an_entry_that_is_no_record_is_set_aside_and_the_others_are_written(
     stream, add, writer, caplog
 ):
@@ -220,11 +251,11 @@ def test_a_running_writer_outlives_a_database_that_goes_away_and_comes_back(
     written = threading.Event()
     real, failed = writer_module.store, threading.Event()
 
-    def away_once(records):
+    def away_once(records, also):
         if not failed.is_set():
             failed.set()
             raise OperationalError("connection refused")
-        count = real(records)
+        count = real(records, also)
         written.set()
         return count
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 import redis
 
-from calls.mailbox import Mailboxes, connect
+from calls.store.mailbox import Mailboxes, connect
 from tests.engine.office import Office
 from tests.machine.world import World
 

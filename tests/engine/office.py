@@ -5,24 +5,30 @@ of a turn.
 """
 
 import inspect
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import redis
 
-from calls.commands import AriCommand, FindRoute
-from calls.directory import Directory
-from calls.engine import Engine
+from calls.engine.turn import Engine
 from calls.errors import RoutingUnavailable
-from calls.events import CommandDone, CommandFailed, Listed, MailboxEvent
-from calls.limits import Limits
-from calls.mailbox import ATTEND, Mailboxes
-from calls.routing import CallFacts, Plan, Refusal
-from calls.session import Phase, Session, from_json
+from calls.machine.commands import AriCommand, FindRoute
+from calls.machine.events import CommandDone, CommandFailed, Listed, MailboxEvent
+from calls.machine.journal import read
+from calls.machine.session import Phase, Session, from_json
+from calls.routing.choice import CallFacts, Plan, Refusal
+from calls.store.counters import Limits
+from calls.store.directory import Directory
+from calls.store.mailbox import ATTEND, Mailboxes
+from calls.story.retrace import Course, retrace
 from cdr.record import CallRecord
-from cdr.stream import FIELD, STREAM
-from tests.machine.world import CALL, World, entered
+from cdr.stream import BEGUN_FIELD, BEGUN_STREAM, FIELD, STREAM
+from cdr.trace import STREAM as TRACES
+from cdr.trace import TraceHead
+from tests.limits.conftest import OpenBook
+from tests.machine.world import CALL, World, entered, ordered
 
 
 class Killed(BaseException):
@@ -62,9 +68,9 @@ class Mortal:
         if not inspect.iscoroutinefunction(method):
             return method
 
-        async def call(*args: Any) -> Any:
+        async def call(*args: Any, **options: Any) -> Any:
             self._reaper.step()
-            result = await method(*args)
+            result = await method(*args, **options)
             self._reaper.step()
             return result
 
@@ -72,7 +78,7 @@ class Mortal:
 
 
 class WorldGateway:
-    """The gateway of calls/gateway.py to the pure world."""
+    """The gateway of calls/engine/asterisk.py to the pure world."""
 
     def __init__(self, world: World, tell: Callable[[], Awaitable[list[str]]]) -> None:
         self.world = world
@@ -83,7 +89,7 @@ class WorldGateway:
         """Runs before a command is carried out."""
 
     async def carry_out(
-        self, node: str, command: AriCommand, again: bool
+        self, node: str, command: AriCommand, again: bool, until_s: float = math.inf
     ) -> CommandDone | CommandFailed | Listed:
         assert node == "demo"
         if self.before is not None:
@@ -113,6 +119,12 @@ class StubDirectory:
         self.world.carry_out(FindRoute())
         return self.world.found
 
+    async def endpoint(self, trunk: str, number: str, config_version: int) -> str:
+        return f"PJSIP/{number}@{trunk}"
+
+    async def phone(self, account: str, phone: str) -> str:
+        return f"PJSIP/{phone}"
+
     def unavailable(self, facts: CallFacts, why: str) -> Refusal:
         return Directory.unavailable(self, facts, why)  # type: ignore[arg-type]
 
@@ -127,8 +139,10 @@ class Office:
     reaper: Reaper = field(default_factory=Reaper)
     nudges: list[str] = field(default_factory=list)
     limits: Limits | None = None
+    """There are none where a test brings none."""
 
     def __post_init__(self) -> None:
+        self.limits = self.limits or Limits(self.mailboxes._redis, OpenBook())
         self.gateway = WorldGateway(self.world, self.tell)
         self.directory = StubDirectory(self.world)
         self.engine = self.hire()
@@ -139,8 +153,8 @@ class Office:
             Mortal(self.mailboxes, self.reaper),  # type: ignore[arg-type]
             Mortal(self.gateway, self.reaper),  # type: ignore[arg-type]
             Mortal(self.directory, self.reaper),  # type: ignore[arg-type]
-            lambda: self.world.now_ms,
-            Mortal(self.limits, self.reaper) if self.limits else None,  # type: ignore[arg-type]
+            Mortal(self.limits, self.reaper),  # type: ignore[arg-type]
+            lambda node: self.world.now_ms,
         )
 
     async def post(self, *events: MailboxEvent) -> list[str]:
@@ -166,6 +180,12 @@ class Office:
     def expire_lock(self) -> None:
         if self.client.hexists(f"ringmaster:call:{CALL}", "until"):
             self.client.hset(f"ringmaster:call:{CALL}", "until", 0)
+
+    async def order(self, **changes: Any) -> None:
+        """Somebody orders a call, whose caller is not there yet."""
+        self.world.channels.clear()
+        await self.post(ordered(**changes))
+        await self.attend()
 
     async def begin(self) -> None:
         await self.post(entered())
@@ -203,8 +223,25 @@ class Office:
             CallRecord.from_json(entry[FIELD.encode()]) for _, entry in self.client.xrange(STREAM)
         ]
 
+    @property
+    def begun(self) -> list[str]:
+        """The calls that were noted to have begun."""
+        notes = self.client.xrange(BEGUN_STREAM)
+        return [values[BEGUN_FIELD.encode()].decode() for _, values in notes]
+
+    @property
+    def journal(self) -> Course:
+        """The call's journal as it lies in Redis, decided again: of a live call or of one over."""
+        pages = self.client.lrange(f"ringmaster:journal:{CALL}", 0, -1)
+        if self.is_over:
+            ((_, entry),) = self.client.xrange(TRACES)
+            assert TraceHead.from_json(entry[b"head"]).call_id == CALL
+            pages = entry[b"journal"].split(b"\n")
+        return retrace(CALL, read(b"\n".join(pages)))
+
     def assert_ended_clean(self) -> CallRecord:
-        """One record, nobody dialled twice, nothing left but the tombstone."""
+        """One record, one journal that leads to it, nobody dialled twice, and nothing left but the
+        tombstone."""
         assert self.world.empty, (self.world.channels, self.world.bridges)
         assert len(self.world.dialled) == len(set(self.world.dialled)), self.world.dialled
         (record,) = self.records
@@ -213,7 +250,15 @@ class Office:
         assert self.mail == 0
         assert self.client.zcard(ATTEND) == 0
         keys = {key.decode() for key in self.client.scan_iter()}
-        assert keys == {f"ringmaster:call:{CALL}", STREAM}
+        # The counters note the end of a call that was taken over, too, for whoever asks them late.
+        noted = f"ringmaster:limit:call:{CALL}"
+        if noted in keys:
+            assert self.client.hkeys(noted) == [b"over"]
+            assert self.client.pttl(noted) > 0
+        assert keys - {noted} == {f"ringmaster:call:{CALL}", STREAM, BEGUN_STREAM, TRACES}, keys
+        assert self.begun == [CALL]
+        assert self.journal.unread == ()
+        assert self.journal.record == record
         return record
 
 

@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from calls import engine
-from calls.events import HangupAsked
+from calls.engine import turn
+from calls.machine.events import HangupAsked
 from tests.engine.office import Office
 from tests.machine.world import A, World, b, plan, target
 
@@ -50,6 +50,41 @@ async def ended_by_a_person(office: Office) -> None:
     await office.attend()
 
 
+async def ordered_and_answered(office: Office) -> None:
+    await office.order()
+    office.world.ring(A)
+    office.world.pick_up()
+    await office.tell()
+    await office.attend()
+    office.world.ring(b())
+    office.world.answer(b())
+    await office.tell()
+    await office.attend()
+    office.world.now_ms += 5_000
+    office.world.end(A)
+    await office.tell()
+    await office.attend()
+
+
+async def ordered_and_the_phone_busy(office: Office) -> None:
+    await office.order()
+    office.world.end(A, 17, 486)
+    await office.tell()
+    await office.attend()
+
+
+async def ordered_without_a_phone(office: Office) -> None:
+    await office.order(phone="", trunk="carrier-a")
+    await office.tell()
+    await office.attend()
+    office.world.answer(b())
+    await office.tell()
+    await office.attend()
+    office.world.end(b())
+    await office.tell()
+    await office.attend()
+
+
 STORIES = {
     # A worker that dies while it dials cannot know whether B was dialled; the next one goes on to
     # the next trunk, of whose ends the story knows nothing.
@@ -57,13 +92,17 @@ STORIES = {
     failed_over: {"busy", "congestion", "no_answer", "timeout"},
     cancelled: {"cancelled"},
     ended_by_a_person: {"cancelled"},
+    # Nor whether the phone was called: then nobody is, and the record says so.
+    ordered_and_answered: {"answered", "cancelled", "congestion"},
+    ordered_and_the_phone_busy: {"busy", "congestion"},
+    ordered_without_a_phone: {"answered", "cancelled", "timeout"},
 }
 Story = Callable[[Office], Awaitable[None]]
 
 
 @pytest.fixture(autouse=True)
 def _no_linger(monkeypatch):
-    monkeypatch.setattr(engine, "LINGER_S", (0.0, 0.0))
+    monkeypatch.setattr(turn, "LINGER_S", (0.0, 0.0))
 
 
 async def tell(story: Story, office: Office, *lives: int) -> bool:
@@ -91,7 +130,7 @@ async def test_the_call_ends_clean_wherever_the_worker_dies(story, listens, make
         office.gateway.listens = listens
         went_on = await tell(story, office, step)
 
-    assert step > 15, "a story has at least so many steps; was anything killed?"
+    assert step > 12, "a story has at least so many steps; was anything killed?"
 
 
 async def test_the_call_ends_clean_where_the_next_worker_dies_too(make_office):

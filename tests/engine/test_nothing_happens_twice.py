@@ -5,12 +5,13 @@ import asyncio
 import pytest
 
 from calls.errors import LockLost
-from calls.events import ChannelAnswered, ChannelLeft, Doubted, HangupAsked
-from calls.session import Phase
+from calls.machine.events import ChannelAnswered, ChannelLeft, Doubted, HangupAsked
+from calls.machine.session import Phase
 from tests.engine.office import phase_of
 from tests.machine.world import CALL, A, b, entered
 
 HASH = f"ringmaster:call:{CALL}"
+MAIL = f"ringmaster:mail:{CALL}"
 
 
 async def to_the_talk(office):
@@ -91,13 +92,19 @@ async def test_a_worker_that_is_slower_than_its_lock_changes_nothing_any_more(of
     assert "its lock lapsed" in caplog.text
 
 
-@pytest.mark.parametrize("step", ["save", "release", "finish"])
+@pytest.mark.parametrize("step", ["save", "let_go", "finish", "set_aside", "failed"])
 async def test_without_the_token_nothing_can_be_saved(office, step):
     await office.begin()
     await office.post(HangupAsked(2_000, "root"))
     before = everything(office)
     mailboxes = office.mailboxes
-    arguments = (CALL, "not mine", b"{}") if step == "finish" else (office.session, "not mine", 1)
+    arguments = {
+        "save": (office.session, "not mine", 1),
+        "let_go": (office.session, "not mine", 1, 0),
+        "finish": (CALL, "not mine", b"{}"),
+        "set_aside": (CALL, "not mine", [(office.client.lrange(MAIL, 0, 0)[0], "why")], "why"),
+        "failed": (CALL, "not mine", 0, 1, 0),
+    }[step]
 
     with pytest.raises(LockLost, match="its lock lapsed"):
         await getattr(mailboxes, step)(*arguments)

@@ -1,9 +1,9 @@
 """Calls from end to end through the engine, on a real Redis."""
 
-from calls.commands import AddToBridge, Dial
-from calls.events import ChannelLeft, HangupAsked, HangupRequested, encode
-from calls.routing import Refusal
-from calls.session import Phase
+from calls.machine.commands import AddToBridge, Dial
+from calls.machine.events import ChannelLeft, HangupAsked, HangupRequested, encode
+from calls.machine.session import Phase
+from calls.routing.choice import Refusal
 from cdr.record import Disposition
 from tests.engine.office import phase_of
 from tests.machine.world import CALL, A, World, b, entered, plan, target

@@ -5,15 +5,15 @@ import threading
 
 import pytest
 
-from calls import runtime as runtime_module
-from calls.commands import CreateChannel, FindRoute
-from calls.directory import Directory
-from calls.gateway import RecordingGateway
-from calls.limit_book import LimitBook
-from calls.limit_rules import Book
-from calls.mailbox import ATTEND, Mailboxes, connect
-from calls.runtime import Runtime
-from calls.tasks import attend
+from calls.engine import runtime as runtime_module
+from calls.engine.runtime import Runtime
+from calls.engine.tasks import attend
+from calls.limits.rules import Book
+from calls.machine.commands import CreateChannel, FindRoute
+from calls.store.directory import Directory
+from calls.store.limit_book import LimitBook
+from calls.store.mailbox import ATTEND, Mailboxes, connect
+from tests.engine.recording_gateway import RecordingGateway
 from tests.lab.waiting import wait_for
 from tests.machine.world import CALL, World, entered
 
@@ -25,9 +25,9 @@ class Gateway(RecordingGateway):
 
     asked = threading.Event()
 
-    async def carry_out(self, node, command, again):
+    async def carry_out(self, node, command, again, until_s):
         self.asked.set()
-        return await super().carry_out(node, command, again)
+        return await super().carry_out(node, command, again, until_s)
 
 
 @pytest.fixture
@@ -41,15 +41,23 @@ def runtime(redis_url, clean_redis, settings, monkeypatch):
     async def warm(self):
         pass
 
+    async def expect_busiest():
+        pass
+
     async def find(self, facts, version):
         return world.carry_out(FindRoute()).plan
+
+    async def endpoint(self, trunk, number, version):
+        return f"PJSIP/{number}@{trunk}"
 
     async def read(self, version):
         return Book()
 
     monkeypatch.setattr(LimitBook, "read", read)
     monkeypatch.setattr(Directory, "warm", warm)
+    monkeypatch.setattr(runtime_module, "expect_busiest", expect_busiest)
     monkeypatch.setattr(Directory, "find", find)
+    monkeypatch.setattr(Directory, "endpoint", endpoint)
     running = Runtime()
     running.start()
     yield running
@@ -63,12 +71,14 @@ class SlowEngine:
     def __init__(self):
         self.turns = 0
         self.finished = 0
+        self.calls_seen = set()
         self.began = threading.Semaphore(0)
         self.go = asyncio.Event()
         self.fault = None
 
     async def attend(self, call):
         self.turns += 1
+        self.calls_seen.add(call)
         self.began.release()
         await self.go.wait()
         if self.fault:
@@ -172,6 +182,35 @@ def test_stopping_waits_for_the_turns_that_have_begun(runtime, slow):
     stopping.join(PATIENCE_S)
 
     assert slow.finished == 1
+
+
+def test_calls_of_a_node_that_a_worker_does_not_know_are_left_to_others(runtime, slow, caplog):
+    runtime.submit(["unknown:1", "demo:1", "unknown:2"])
+    slow.wait_for_turn()
+    let_go(runtime, slow)
+    all_done(runtime)
+
+    assert slow.turns == 1
+    assert caplog.text.count("Node unknown is not in ARI_NODES of this worker") == 1
+
+
+def test_calls_left_to_others_do_not_hide_those_that_are_due_after_them(
+    runtime, slow, clean_redis, monkeypatch
+):
+    monkeypatch.setattr(runtime_module, "AT_A_SWEEP", 2)
+    seconds, _ = clean_redis.time()
+    due_ms = seconds * 1000 - 5_000
+    clean_redis.zadd(ATTEND, {f"unknown:{n}": due_ms + n for n in range(5)} | {CALL: due_ms + 9})
+
+    slow.wait_for_turn()
+    let_go(runtime, slow)
+
+
+def test_calls_of_a_node_that_nobody_knows_are_looked_at_in_the_end(runtime, slow, clean_redis):
+    clean_redis.zadd(ATTEND, {"unknown:1": 0})
+
+    slow.wait_for_turn()
+    let_go(runtime, slow)
 
 
 def test_the_sweeper_finds_a_call_whose_nudge_was_lost(runtime, redis_url, clean_redis):

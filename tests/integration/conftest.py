@@ -4,8 +4,10 @@ The processes of the Procfile run for a whole folder of tests; what they share w
 test database (committed, so that they see it) and Redis.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -13,8 +15,8 @@ import redis
 from django.conf import settings
 from django.db import connection
 
-from calls import config_version
 from calls.models import Account, Route, RouteTarget, Trunk
+from calls.store import config_version
 from cdr.models import Cdr
 from tests.lab.asterisk import Asterisk
 from tests.lab.stack import Stack
@@ -24,9 +26,23 @@ COUNTS = (b"ringmaster:limit:", b"ringmaster:trunk:")
 """What limits count and trunks' attempts say. It lapses, and is no other test's business."""
 STAYS = (
     b"ringmaster:config_version",
+    b"ringmaster:cell",
+    b"ringmaster:clock",
     b"ringmaster:cdrs",
+    b"ringmaster:traces",
+    b"ringmaster:sip:",
+    b"ringmaster:ledger:",
+    b"ringmaster:listener:",
+    b"ringmaster:process:",
+    b"ringmaster:metrics:",
+    b"ringmaster:mark",
+    b"ringmaster:order:",
+    b"ringmaster:webhooks:",
     b"_kombu.",
-    *(b"ringmaster:limit:" + kind for kind in (b"refused", b"would", b"minutes:", b"cps:")),
+    *(
+        b"ringmaster:limit:" + kind
+        for kind in (b"refused", b"would", b"minutes:", b"warned:", b"cps:", b"kept:", b"keeper:")
+    ),
     b"ringmaster:trunk:",
 )
 """What is meant to stay in Redis when no call is up: besides these only tombstones, which lapse."""
@@ -41,6 +57,11 @@ class Ringmaster:
         self.stack = stack
         self.asterisk = asterisk
         self.redis = client
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a further process of this switch is started with."""
+        return {**os.environ, **self._environment}
 
     def account(self, code: str = "demo", **fields: object) -> Account:
         return Account.objects.create(code=code, name=code.title(), **fields)
@@ -65,9 +86,22 @@ class Ringmaster:
         )
         return list(Cdr.objects.order_by("started_at"))
 
-    def cdr(self) -> Cdr:
-        """The one CDR there is."""
-        (only,) = self.wait_for_cdrs(1)
+    def cdr(self, *, begun_since: datetime | None = None) -> Cdr:
+        """The one CDR there is; with ``begun_since``, of the calls that began since then.
+
+        A Redis that was emptied gets back what workers still have in hand, the records of calls
+        before the test among it.
+        """
+        if begun_since is None:
+            (only,) = self.wait_for_cdrs(1)
+            return only
+        found = Cdr.objects.filter(started_at__gte=begun_since)
+        wait_for(
+            lambda: found.exists() and not self.live_calls(),
+            timeout_s=15,
+            failure=lambda: f"No CDR since {begun_since}; live: {self.live_calls()}",
+        )
+        (only,) = found
         return only
 
     def restart_all(self) -> None:
@@ -82,6 +116,12 @@ class Ringmaster:
         """Another listener for the same application, beside the first."""
         with Stack(self._folder, self._environment, only=["bridge"]) as second:
             yield second
+
+    @contextmanager
+    def beside(self, only: list[str], settings: dict[str, str]) -> Iterator[Stack]:
+        """Processes of another kind beside those that run, with these settings."""
+        with Stack(self._folder, self._environment | settings, only=only) as stack:
+            yield stack
 
     def wait_for_log(self, name: str, text: str) -> None:
         """Wait until a process has logged this."""

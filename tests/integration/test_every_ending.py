@@ -46,6 +46,7 @@ def test_the_caller_hears_what_the_carrier_said(
     cdr = ringmaster.cdr()
     assert cdr.disposition == disposition
     assert (cdr.q850_cause, cdr.sip_code) == (cause, sip_code)
+    assert cdr.sip_code_heard == heard
     assert cdr.ended_by == "callee"
     assert cdr.answered_at is None
     assert (cdr.talk_ms, cdr.billsec) == (0, 0)
@@ -214,6 +215,7 @@ def test_a_number_without_a_route_gets_404(
 
     assert calls.finals == [404]
     cdr = ringmaster.cdr()
+    assert cdr.sip_code_heard == 404
     assert (cdr.disposition, cdr.ended_by, cdr.q850_cause) == ("no_route", "switch", 1)
     assert cdr.reason == "no route of account demo has a prefix of 49200"
     assert carrier.seen("49200") == []

@@ -145,7 +145,7 @@ def test_what_has_rung_is_never_hunted_on_from(
     assert carrier_b.all_seen() == []
 
 
-@pytest.mark.parametrize("number", ["49000", "49100"])
+@pytest.mark.parametrize("number", ["491000", "49100"])
 def test_a_trunk_that_never_rings_is_given_up_for_the_next(
     ringmaster: Ringmaster,
     two_carriers: Route,

@@ -2,9 +2,9 @@
 
 import pytest
 
-from calls.limits import LEASE_MS
+from calls.limits.health import LEAST
 from calls.models import Limit, Trunk
-from calls.trunk_health import LEAST
+from calls.store.counters import LEASE_MS
 from cdr.models import Cdr
 from tests.integration.conftest import Ringmaster
 from tests.lab.sip import Caller, Carrier
@@ -179,8 +179,12 @@ def test_counts_are_true_again_after_the_worker_was_killed(
     running.wait_until_answered(20)
     routed.stack.kill("calls")
     assert routed.redis.zcard(OF_DEMO) == 20
-    # The leases of the dead worker lapse while nobody renews them.
-    routed.redis.delete(OF_DEMO)
+    # The leases of the dead worker lapse while nobody renews them, and its office with them.
+    marks = [
+        *routed.redis.scan_iter("ringmaster:limit:kept:*"),
+        *routed.redis.scan_iter("ringmaster:limit:keeper:*"),
+    ]
+    routed.redis.delete(OF_DEMO, *marks)
     routed.restart_all()
 
     wait_until_up(routed, len(routed.live_calls()))
@@ -196,7 +200,7 @@ def test_a_trunk_that_keeps_failing_is_skipped_until_a_trial_call_gets_through(
     ringmaster.account()
     ringmaster.route("49", CARRIER_A, CARRIER_B)
     name = "carrier-a-49-1"
-    numbers = [f"49{index:02}503" for index in range(LEAST)]
+    numbers = [f"49{index + 10}503" for index in range(LEAST)]
     assert set(caller.call(numbers, rate=20).finals) == {503}
     wait_for(
         lambda: (ringmaster.redis.hget("ringmaster:trunk:states", name) or b"")[:4] == b"down",

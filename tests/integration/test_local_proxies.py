@@ -21,7 +21,7 @@ def test_tt_monkeys_answer(ringmaster: Ringmaster, caller: Caller, dial_string: 
 
 @pytest.mark.parametrize(
     ("number", "heard", "disposition"),
-    [("87200", 200, "answered"), ("871486", 486, "busy"), ("87503", 503, "congestion")],
+    [("871200", 200, "answered"), ("871486", 486, "busy"), ("871503", 503, "congestion")],
 )
 def test_a_local_proxy_that_dials_on_leaves_no_half_behind(
     ringmaster: Ringmaster,
@@ -47,9 +47,9 @@ def test_a_caller_who_gives_up_ends_the_inner_leg_too(
     ringmaster.account()
     ringmaster.route("87", "Local/{number}@onward")
 
-    calls = caller.call("87180", cancel_after_ms=500)
+    calls = caller.call("871180", cancel_after_ms=500)
 
     assert calls.finals == [487]
-    carrier.wait_for("87180", "CANCELLED", timeout_s=3)
+    carrier.wait_for("871180", "CANCELLED", timeout_s=3)
     assert ringmaster.cdr().disposition == "cancelled"
     ringmaster.assert_nothing_left()

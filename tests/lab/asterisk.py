@@ -20,7 +20,7 @@ import sys
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -48,8 +48,13 @@ class Asterisk:
     ports. ``close()`` gives them back.
     """
 
-    def __init__(self, *, node: str = "lab") -> None:
+    def __init__(
+        self, *, node: str = "lab", prepare: Callable[[Path, str], None] | None = None
+    ) -> None:
+        """``prepare`` may change the configuration before a start: it is given its folder, and
+        the name by which Asterisk knows that folder."""
         self.node = node
+        self._prepare = prepare
         self._installation = asterisk_root.find()
         self._slot = take_slot()
         self.password = secrets.token_urlsafe(24)
@@ -289,6 +294,8 @@ class Asterisk:
             },
             directories,
         )
+        if self._prepare is not None:
+            self._prepare(self.folder / "etc", f"{self._home}/etc")
 
     def _failure(self, what: str) -> str:
         shown = [f"Asterisk {what}."]

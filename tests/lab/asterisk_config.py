@@ -57,3 +57,21 @@ def write(
     with (folder / "asterisk.conf").open("a") as main:
         main.write("\n[directories]\n")
         main.writelines(f"{name} => {path}\n" for name, path in directories.items())
+
+
+def without_careless_callers(folder: Path, name: str) -> None:
+    """Leave out of a lab's configuration what is wrong in it on purpose: a dialplan that loops, and
+    who calls into it. For Asterisk's ``prepare``."""
+    for file, section in (("extensions.conf", "looping"), ("pjsip_endpoints.conf", "looper")):
+        path = folder / file
+        path.write_text(without_section(path.read_text(), section))
+
+
+def without_section(text: str, section: str) -> str:
+    """``text`` of a configuration file without this section. Raises LabError where it has none."""
+    left, count = re.subn(
+        rf"^\[{re.escape(section)}\][^\n]*\n(?:(?!\[).*\n?)*", "", text, flags=re.M
+    )
+    if count == 0:
+        raise LabError(f"The Asterisk configuration has no section [{section}].")
+    return left

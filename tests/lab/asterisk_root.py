@@ -63,7 +63,7 @@ def find() -> Installation:
         )
     root = Path(os.environ.get(ROOT_SETTING) or REPOSITORY / ".lab" / "asterisk-root")
     root.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(root.with_name(root.name + ".lock")):
+    with locked(root.with_name(root.name + ".lock")):
         if not (root / "usr/sbin/asterisk").exists():
             _build(root)
     _make_names_resolve(root)
@@ -77,7 +77,8 @@ def _version(program: str) -> int:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """One process at a time."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -93,14 +94,11 @@ def _build(root: Path) -> None:
         [
             *(debootstrap, "--variant=minbase", "--include=ca-certificates"),
             # Debian 12's debootstrap has no script for forky; sid's serves.
-            *(SUITE, str(building), _mirror(), "/usr/share/debootstrap/scripts/sid"),
+            *(SUITE, str(building), debian_mirror(), "/usr/share/debootstrap/scripts/sid"),
         ],
         may_be_stopped=True,
     )
-    # Nothing may start as a service in there, on whatever port of this machine.
-    policy = building / "usr/sbin/policy-rc.d"
-    policy.write_text("#!/bin/sh\nexit 101\n")
-    policy.chmod(0o755)
+    seal(building)
     run_visibly(
         "Installing Asterisk into it",
         [
@@ -116,7 +114,14 @@ def _build(root: Path) -> None:
     building.rename(root)
 
 
-def _mirror() -> str:
+def seal(root: Path) -> None:
+    """No package starts its service in there, on whatever port of this machine."""
+    policy = root / "usr/sbin/policy-rc.d"
+    policy.write_text("#!/bin/sh\nexit 101\n")
+    policy.chmod(0o755)
+
+
+def debian_mirror() -> str:
     """The Debian mirror of this machine's own package sources."""
     named = os.environ.get(MIRROR_SETTING)
     if named:

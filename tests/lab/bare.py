@@ -4,8 +4,10 @@ No Redis, no Celery, no CDR, no limits. The benchmark runs it beside Ringmaster,
 Asterisk and the same calls, to show what the durability costs.
 
     python -m tests.lab.bare ARI_URL DIAL_STRING [--app ringmaster] [--ring-timeout SECONDS]
+                             [--rest http|websocket]
 
-``DIAL_STRING`` holds ``{number}``. Says ``ready.`` when calls may come; ends on SIGTERM.
+``DIAL_STRING`` holds ``{number}``. ``--rest websocket`` sends the requests on the WebSocket that
+the events come on (Asterisk 22.4 and later). Says ``ready.`` when calls may come; ends on SIGTERM.
 """
 
 import argparse
@@ -14,6 +16,7 @@ import contextlib
 import signal
 import sys
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -23,6 +26,8 @@ import uvloop
 
 EVENTS = ("StasisStart", "StasisEnd", "ChannelStateChange", "ChannelHangupRequest",
           "ChannelDestroyed")  # fmt: skip
+OUR_LEG = "dialed"
+"""Argument of the application by which a B leg is known; a caller's are the dialplan's."""
 ADD_RETRIES = 50
 ADD_RETRY_S = 0.002
 DEFAULT_CAUSE = 31
@@ -84,7 +89,7 @@ class BareProgram:
             return
         kind, call = event["type"], self._calls.get(channel["id"])
         if kind == "StasisStart":
-            if call is None and not event["args"]:
+            if call is None and event["args"] != [OUR_LEG]:
                 self._begin(channel)
         elif call is None or call.over:
             return
@@ -123,7 +128,7 @@ class BareProgram:
                 "channels/create",
                 endpoint=endpoint,
                 app=self._app,
-                appArgs="dialed",
+                appArgs=OUR_LEG,
                 channelId=call.b,
                 originator=call.a,
             ),
@@ -164,6 +169,54 @@ class BareProgram:
         await asyncio.gather(*requests)
 
 
+class SocketProgram(BareProgram):
+    """The same, with its requests on the WebSocket of its events."""
+
+    _socket: aiohttp.ClientWebSocketResponse
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._numbers = count(1)
+        self._waiting: dict[str, asyncio.Future[int]] = {}
+
+    async def request(self, method: str, path: str, json: Any = None, **query: str | int) -> int:
+        """One ARI request; gives the HTTP status, whatever it is."""
+        number = str(next(self._numbers))
+        message: dict[str, Any] = {
+            "type": "RESTRequest",
+            "request_id": number,
+            "method": method,
+            "uri": path,
+            "query_strings": [{"name": name, "value": str(query[name])} for name in query],
+        }
+        if json is not None:
+            message["content_type"] = "application/json"
+            message["message_body"] = orjson.dumps(json).decode()
+        answered = self._waiting[number] = asyncio.get_running_loop().create_future()
+        await self._socket.send_str(orjson.dumps(message).decode())
+        status: int = await answered
+        return status
+
+    async def run(self) -> None:
+        """Serve calls until cancelled or until Asterisk closes the WebSocket."""
+        url = f"/ari/events?app={self._app}"
+        async with self._session.ws_connect(url, heartbeat=10) as socket:
+            self._socket = socket
+            allowed = [{"type": name} for name in (*EVENTS, "RESTResponse")]
+            path = f"applications/{self._app}/eventFilter"
+            filtering = asyncio.ensure_future(self.request("PUT", path, {"allowed": allowed}))
+            filtering.add_done_callback(lambda _: print("ready.", flush=True))
+            async for message in socket:
+                if message.type is aiohttp.WSMsgType.TEXT:
+                    self._take(orjson.loads(message.data))
+
+    def _take(self, event: dict[str, Any]) -> None:
+        if event["type"] == "RESTResponse":
+            self._waiting.pop(event["request_id"]).set_result(event["status_code"])
+        else:
+            super()._take(event)
+
+
 async def serve(options: argparse.Namespace) -> None:
     """Connect and serve calls until SIGTERM or SIGINT."""
     url = urlsplit(options.ari_url)
@@ -173,7 +226,8 @@ async def serve(options: argparse.Namespace) -> None:
         headers={"Authorization": auth, "Content-Type": "application/json"},
         connector=aiohttp.TCPConnector(limit=64, keepalive_timeout=30),
     ) as session:
-        program = BareProgram(session, options.app, options.dial_string, options.ring_timeout)
+        kind: type[BareProgram] = SocketProgram if options.rest == "websocket" else BareProgram
+        program = kind(session, options.app, options.dial_string, options.ring_timeout)
         running = asyncio.ensure_future(program.run())
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -189,6 +243,7 @@ def main() -> None:
     parser.add_argument("dial_string")
     parser.add_argument("--app", default="ringmaster")
     parser.add_argument("--ring-timeout", type=int, default=60)
+    parser.add_argument("--rest", choices=("http", "websocket"), default="http")
     uvloop.run(serve(parser.parse_args()))
 
 

@@ -37,6 +37,6 @@ if [ "$(cat "$stamp" 2>/dev/null)" != "$(checksum)" ]; then
     echo "Making .venv and installing the packages (once, about a minute) ..."
     "$python" -m venv --clear .venv
     .venv/bin/pip install --disable-pip-version-check --quiet --progress-bar on \
-        -r tests/requirements.txt
+        --require-hashes -r tests/requirements.txt
     checksum > "$stamp"
 fi

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import os
 import socket
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,17 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     with socket.socket(socket.AF_INET, kind) as probe:
         probe.bind((LOOPBACK, 0))
         return int(probe.getsockname()[1])
+
+
+def udp_port_taken(port: int) -> bool:
+    """Whether some program has this UDP port of 127.0.0.1.
+
+    Read from the kernel's table (proc_net(5)), not tried: a port that is tried is taken for that
+    moment, and the program whose start is awaited finds it in use and ends.
+    """
+    wanted = f"{int.from_bytes(socket.inet_aton(LOOPBACK), sys.byteorder):08X}:{port:04X}"
+    lines = Path("/proc/net/udp").read_text().splitlines()[1:]
+    return any(line.split()[1] == wanted for line in lines)
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,11 @@ def temporary_folder(purpose: str) -> Path:
     return folder
 
 
+def watch_over(group: int) -> None:
+    """Let the helper kill this process group, which a child of ours began, with all the others."""
+    _reaper.tell(kill=group)
+
+
 class Child:
     """One running program.
 

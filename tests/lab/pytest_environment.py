@@ -1,4 +1,4 @@
-"""pytest plugin: the environment that Django's settings are read from, and two markers.
+"""pytest plugin: the environment that Django's settings are read from, and markers.
 
 It is named in pyproject.toml with ``-p``, so it is imported before pytest-django reads the
 settings, and it wins over a ``.env``. The machine's own services are out of a test's reach: Redis
@@ -9,6 +9,7 @@ DATABASE_URL is kept when it is set (``make test`` sets PostgreSQL's); else it i
 
 import os
 import secrets
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,24 @@ from tests.lab.services import REDIS_URL_SETTING
 REDIS_PORT = free_port()
 """Where the ``redis_url`` fixture starts the private Redis."""
 
+SERVERS = {"redis_url", "_one_asterisk", "double", "guarded"}
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup", "live_server", "admin_client"}
+TESTS = Path(__file__).resolve().parents[1]
+OUTSIDE = {
+    "ari",
+    "browser",
+    "docs",
+    "install",
+    "integration",
+    "lab_tests",
+    "monitoring",
+    "project",
+    "tls",
+}
+"""Folders whose tests start processes of their own."""
+ALONE = {"integration", "lab_tests"}
+"""Of these, those that start many, or wait for Asterisk's own seconds: beside others they would be
+slow rather than wrong, and hit time-outs that are meant for a switch that hangs."""
 
 _redis_url = os.environ.get(REDIS_URL_SETTING) or f"redis://{LOOPBACK}:{REDIS_PORT}/0"
 os.environ.update(
@@ -30,16 +48,36 @@ os.environ.update(
     CELERY_BROKER_URL=_redis_url,
     ARI_NODES="",
     ARI_APP="ringmaster",
+    # The lab's local proxies; and a test's accounts have no limits but those that it gives them.
+    LOCAL_CONTEXTS="monkeys,onward",
+    NEW_ACCOUNT_MAX_CALLS="0",
+    NEW_ACCOUNT_MINUTES_A_DAY="0",
+    NEW_ACCOUNT_PREFIXES="",
 )
 os.environ.setdefault("DATABASE_URL", "sqlite://:memory:")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what touches the database and what needs Asterisk, so that -m can choose them."""
+    """Mark what touches the database, needs Asterisk, or needs neither nor Redis, for -m."""
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         if item.get_closest_marker("django_db") or fixtures & DATABASE_FIXTURES:
             item.add_marker(pytest.mark.database)
         if "asterisk" in fixtures:
             item.add_marker(pytest.mark.asterisk)
+        if _folder(item) in ALONE:
+            item.add_marker(pytest.mark.alone)
+        needs_more = fixtures & SERVERS or item.get_closest_marker("database")
+        if not needs_more and _folder(item) not in OUTSIDE:
+            item.add_marker(pytest.mark.quick)
+
+
+@pytest.hookimpl(trylast=True, specname="pytest_collection_modifyitems")
+def put_first_what_migrations_made(items: list[pytest.Item]) -> None:
+    """A transactional test empties every table after it, and migrations do not run again."""
+    items.sort(key=lambda item: item.get_closest_marker("migrated") is None)
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(TESTS).parts[0]

@@ -9,8 +9,10 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+
+import redis
 
 from tests.lab.errors import LabError
 from tests.lab.packages import need, need_program, run_visibly
@@ -28,14 +30,15 @@ class Redis:
     """A private Redis server as it should run in production: it keeps what it is given.
 
     Append-only file written every second, and no eviction: a full Redis refuses, it forgets
-    nothing. ``port`` is a free one unless named.
+    nothing. ``port`` is a free one unless named; ``configuration`` stands before all options.
     """
 
-    def __init__(self, port: int | None = None) -> None:
+    def __init__(self, port: int | None = None, configuration: Sequence[str] = ()) -> None:
         self._program = need_program("redis-server", "redis-server", purpose="Redis")
         self.port = port or free_port()
         self.folder = temporary_folder("redis")
         self._child: Child | None = None
+        self._configuration = tuple(configuration)
 
     @property
     def url(self) -> str:
@@ -49,12 +52,17 @@ class Redis:
             raise LabError("Redis is not running: start() it first.")
         return self._child.pid
 
+    def client(self) -> "redis.Redis":
+        """A client of its own; the caller closes it, or leaves that to the end of the process."""
+        return redis.Redis.from_url(self.url)
+
     def start(self) -> "Redis":
         """Start the server, or start it again with the data it had, and wait until it answers."""
         child = Child(
             "Redis",
             [
                 self._program,
+                *self._configuration,
                 *("--bind", LOOPBACK, "--port", str(self.port), "--dir", str(self.folder)),
                 *("--appendonly", "yes", "--appendfsync", "everysec", "--save", ""),
                 *("--maxmemory-policy", "noeviction", "--daemonize", "no"),
@@ -88,7 +96,7 @@ class Redis:
     def _answers(self) -> bool:
         with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, self.port), 1) as s:
             s.sendall(b"PING\r\n")
-            return s.recv(64).startswith(b"+PONG")
+            return s.recv(64).startswith((b"+PONG", b"-NOAUTH"))
         return False
 
 
@@ -99,8 +107,10 @@ class PostgreSQL:
     a login without a password, on loopback and in its own socket folder only.
     """
 
-    def __init__(self, *, durable: bool = True) -> None:
+    def __init__(self, *, durable: bool = True, options: Mapping[str, str] | None = None) -> None:
         self._durable = durable
+        self.options = dict(options or {})
+        """Settings of postgresql.conf, by name, for the next start."""
         need(lambda: _postgres_bin() is not None, "postgresql", purpose="PostgreSQL")
         found = _postgres_bin()
         assert found is not None
@@ -128,6 +138,7 @@ class PostgreSQL:
                 str(self._bin / "postgres"),
                 *("-D", str(data), "-p", str(self.port), "-k", str(self.folder)),
                 *("-c", f"listen_addresses={LOOPBACK}", "-c", "max_connections=100"),
+                *(word for name, text in self.options.items() for word in ("-c", f"{name}={text}")),
                 *([] if self._durable else ["-c", "fsync=off", "-c", "full_page_writes=off"]),
             ],
             self.folder / "postgres.log",
@@ -146,6 +157,12 @@ class PostgreSQL:
             raise LabError(f"PostgreSQL ended at its start:\n{child.log_tail()}")
         self._create_database()
         return self
+
+    def freeze(self, *, frozen: bool) -> None:
+        """Let every process of the server stand still, or go on: connections stand, and say
+        nothing, as by a black hole on the way."""
+        if self._child is not None:
+            self._child.send_group(signal.SIGSTOP if frozen else signal.SIGCONT)
 
     def stop(self) -> None:
         """Disconnect everybody and end the server."""

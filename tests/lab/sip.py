@@ -24,7 +24,7 @@ from types import TracebackType
 
 from tests.lab.errors import LabError
 from tests.lab.packages import need_program
-from tests.lab.ports import LOOPBACK, free_port
+from tests.lab.ports import LOOPBACK, free_port, udp_port_taken
 from tests.lab.processes import Child, temporary_folder
 from tests.lab.waiting import wait_for
 
@@ -62,6 +62,10 @@ class SeenCall:
     """Whether the caller sent CANCEL."""
     answer_ms: float | None
     """Milliseconds from the INVITE to the 200 by the caller's clock; None when not answered."""
+    answered_at: float | None = None
+    """When the 200 came, in seconds since the epoch."""
+    sip_call_id: str = ""
+    """The Call-ID that the caller gave it."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,11 @@ class RunningCalls:
             events[int(call)].append(what)
         # SIPp counts calls from 1 and takes the numbers in turn.
         return tuple(
-            _seen_call(self._numbers[(call - 1) % len(self._numbers)], events[call])
+            _seen_call(
+                self._numbers[(call - 1) % len(self._numbers)],
+                events[call],
+                f"{call}-{self._child.pid}@{LOOPBACK}",
+            )
             for call in sorted(events)
         )
 
@@ -276,13 +284,20 @@ class Carrier:
         )
         self._child = child
         wait_for(
-            lambda: not child.running or _udp_port_taken(self.port),
+            lambda: not child.running or udp_port_taken(self.port),
             timeout_s=10,
             failure=lambda: f"The carrier does not listen on {self.port}:\n{child.log_tail()}",
         )
         if not child.running:
-            raise LabError(f"The carrier ended at its start:\n{child.log_tail()}")
+            raise LabError(
+                f"The carrier ended at its start (exit code {child.wait()}):\n"
+                f"{child.log_tail()}\n{self._errors()}"
+            )
         return self
+
+    def _errors(self) -> str:
+        path = self._folder / "errors.log"
+        return path.read_text(errors="replace") if path.exists() else ""
 
     def stop(self) -> None:
         """Stop it at once; calls that are up are left without a word, as by a carrier's crash."""
@@ -388,15 +403,6 @@ def _rate(rate: float) -> Iterable[str]:
     return ("-r", "1", "-rp", str(round(1000 / rate)))
 
 
-def _udp_port_taken(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError:
-            return True
-    return False
-
-
 def _log_lines(path: Path) -> list[str]:
     """Complete lines: SIPp may be in the middle of the last one."""
     if not path.exists():
@@ -405,7 +411,7 @@ def _log_lines(path: Path) -> list[str]:
     return [line for line in text[: text.rfind("\n") + 1].splitlines() if line.strip()]
 
 
-def _seen_call(number: str, events: Sequence[str]) -> SeenCall:
+def _seen_call(number: str, events: Sequence[str], sip_call_id: str) -> SeenCall:
     words = [event.split() for event in events]
     at = {word[0]: float(word[1]) * 1000 + float(word[2]) / 1000 for word in words if word[2:]}
     answered = at.get("ANSWERED")
@@ -418,4 +424,6 @@ def _seen_call(number: str, events: Sequence[str]) -> SeenCall:
         ended_by=next((byes[event] for event in events if event in byes), None),
         cancelled="CANCELLED" in events,
         answer_ms=None if answered is None else answered - at["INVITE"],
+        answered_at=None if answered is None else answered / 1000,
+        sip_call_id=sip_call_id,
     )

@@ -12,7 +12,9 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -32,11 +34,23 @@ LISTENING_LINE = re.compile(r"Listening at: http")
 """What gunicorn logs when it serves."""
 
 
+@dataclass(frozen=True)
+class Checkout:
+    """A Ringmaster: where its code is, and the programs of its virtual environment."""
+
+    folder: Path = REPOSITORY
+    programs: Path = Path(sys.executable).parent
+
+
+HERE = Checkout()
+
+
 class Stack:
     """The Procfile's processes, or those named by ``only``.
 
-    ``environment`` is laid over this process's own. Logs go to ``<folder>/<name>.log``. Raises
-    LabError when ``only`` names a process the Procfile has not.
+    ``environment`` is laid over this process's own. Logs go to ``<folder>/<name>.log``. Whatever is
+    started is started from ``checkout``, which may be another one later. Raises LabError when
+    ``only`` names a process the Procfile has not.
     """
 
     def __init__(
@@ -45,29 +59,25 @@ class Stack:
         environment: Mapping[str, str],
         *,
         only: Iterable[str] = ("bridge", "calls", "records"),
+        checkout: Checkout = HERE,
     ) -> None:
         self.folder = folder
-        self._environment = {
-            **os.environ,
-            **environment,
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
-            "PYTHONUNBUFFERED": "1",
-        }
-        commands = procfile()
-        missing = set(only) - set(commands)
+        self.checkout = checkout
+        self._environment = {**os.environ, **environment, "PYTHONUNBUFFERED": "1"}
+        self._names = tuple(only)
+        missing = set(only) - set(procfile(checkout))
         if missing:
             raise LabError(f"The Procfile has no process {', '.join(sorted(missing))}.")
-        self._commands = {name: commands[name] for name in only}
         self._children: dict[str, Child] = {}
 
     @property
     def names(self) -> list[str]:
         """The processes of this stack, in the order they are started."""
-        return list(self._commands)
+        return list(self._names)
 
     def start(self) -> "Stack":
         """Start every process that is not running; does not wait until they are ready."""
-        for name in self._commands:
+        for name in self._names:
             if name not in self._children:
                 self._start_one(name)
         return self
@@ -113,6 +123,16 @@ class Stack:
         if child is not None:
             child.stop()
         self._start_one(name)
+
+    @contextmanager
+    def overlaid(self, environment: Mapping[str, str]) -> Iterator[None]:
+        """Whatever is started in this block has ``environment`` over its own."""
+        usual = self._environment
+        self._environment = {**usual, **environment}
+        try:
+            yield
+        finally:
+            self._environment = usual
 
     def stop(self) -> dict[str, int]:
         """End every process in good order, all at the same time; gives their exit codes."""
@@ -163,13 +183,14 @@ class Stack:
         # Readiness is read from the log, so a restarted process begins a new one.
         if log.exists():
             log.rename(self.folder / f"{name}.{len(list(self.folder.glob(f'{name}*.log')))}.log")
+        path = f"{self.checkout.programs}{os.pathsep}{os.environ.get('PATH', '')}"
         # The shell expands ${WEB_BIND:-…}; exec makes the process itself the child.
         self._children[name] = Child(
             name,
-            ["/bin/sh", "-c", f"exec {self._commands[name]}"],
+            ["/bin/sh", "-c", f"exec {procfile(self.checkout)[name]}"],
             log,
-            env=self._environment,
-            cwd=REPOSITORY,
+            env={**self._environment, "PATH": path},
+            cwd=self.checkout.folder,
         )
 
     def _readiness(self, name: str, asterisk: Asterisk | None) -> Callable[[], bool]:
@@ -182,9 +203,9 @@ class Stack:
         return lambda: line.search(self.log(name)) is not None
 
 
-def procfile() -> dict[str, str]:
+def procfile(checkout: Checkout = HERE) -> dict[str, str]:
     """The Procfile's processes: name → command, in its order."""
-    return dict(parse_procfile((REPOSITORY / "Procfile").read_text()).processes)
+    return dict(parse_procfile((checkout.folder / "Procfile").read_text()).processes)
 
 
 def process_tree(pid: int) -> list[int]:

@@ -3,7 +3,7 @@
 import pytest
 from django.db import connection
 
-from calls import directory
+from calls.store import directory
 from tests.lab.bench import routes
 
 

@@ -14,10 +14,10 @@ from tests.lab.waiting import wait_for
 
 
 @contextlib.contextmanager
-def bare(asterisk: Asterisk, dial_string: str, folder: Path) -> Iterator[None]:
+def bare(asterisk: Asterisk, dial_string: str, folder: Path, rest: str = "http") -> Iterator[None]:
     log = folder / "bare.log"
     command = [sys.executable, "-m", "tests.lab.bare", asterisk.ari_url, dial_string]
-    child = Child("bare", [*command, "--ring-timeout", "1"], log, cwd=REPOSITORY)
+    child = Child("bare", [*command, "--ring-timeout", "1", "--rest", rest], log, cwd=REPOSITORY)
     try:
         wait_for(
             lambda: log.read_text() == "ready.\n", timeout_s=10, failure=lambda: log.read_text()
@@ -72,8 +72,11 @@ def test_an_unanswered_call_ends_by_the_ring_timeout(asterisk, caller, carrier, 
     "dial_string",
     ["Local/{number}@monkeys", "PJSIP/{number}@monkeys", "Local/{number}@onward"],
 )
-def test_twenty_parallel_calls_leave_nothing(asterisk, caller, carrier, tmp_path, dial_string):
-    with bare(asterisk, dial_string, tmp_path):
+@pytest.mark.parametrize("rest", ["http", "websocket"])
+def test_twenty_parallel_calls_leave_nothing(
+    asterisk, caller, carrier, tmp_path, dial_string, rest
+):
+    with bare(asterisk, dial_string, tmp_path, rest):
         running = caller.start("4930200", count=20, rate=50, talk_ms=1500)
         running.wait_until_answered(20)
         calls = running.wait()

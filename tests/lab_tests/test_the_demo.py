@@ -93,8 +93,10 @@ def test_every_call_has_its_record_and_nothing_is_left(
     assert len(pids) > 8
     wait_until_gone(pids)
     with contextlib.closing(sqlite3.connect(tmp_path / "demo.sqlite3")) as database:
-        (written,) = database.execute("SELECT count(*) FROM cdr_cdr").fetchone()
-    assert written == len(CALLS)
+        calls = [call for (call,) in database.execute("SELECT call_id FROM cdr_cdr")]
+    by_the_doctor = [call for call in calls if ":ringmaster-doctor-" in call]
+    assert len(by_the_doctor) == 1
+    assert len(calls) - len(by_the_doctor) == len(CALLS)
     assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
 
 

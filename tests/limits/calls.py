@@ -1,8 +1,14 @@
 """Calls and limits as the tests of this folder speak of them."""
 
-from calls.limit_rules import LimitRow, Metric, Rule, Scope, rule_of
-from calls.routing import Target
-from calls.session import Leg, Phase, Session
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from calls.limits.rules import LimitRow, Metric, Rule, Scope, rule_of
+from calls.machine.events import MailboxEvent
+from calls.machine.session import Leg, Phase, Session
+from calls.routing.choice import Target
 
 NOW_MS = 1_763_900_000_000
 
@@ -41,3 +47,33 @@ def call(number, *rules, trunks=("carrier-a",), tried=()) -> Session:
         targets=tuple(map(target, trunks)),
         legs=legs,
     )
+
+
+class Up:
+    """The calls that are up, as the mailboxes would tell a keeper."""
+
+    def __init__(self, *calls: Session, name: str = "cell") -> None:
+        self._name = name
+        self.calls = {each.call_id: each for each in calls}
+        self.looks: list[int] = []
+        """How many sessions were read at a time."""
+
+    async def cell(self, known: str) -> str:
+        return known or self._name
+
+    async def live(self) -> list[str]:
+        return list(self.calls)
+
+    async def peek(
+        self, calls: Sequence[str]
+    ) -> dict[str, tuple[Session | None, tuple[MailboxEvent, ...]]]:
+        self.looks.append(len(calls))
+        return {each: (self.calls[each], ()) for each in calls if each in self.calls}
+
+
+def talking(number: int, *rules: Rule, trunk: str = "carrier-a", **changes: Any) -> Session:
+    """A call whose callee has answered."""
+    leg = Leg(1, f"1.{number}.b1", trunk, "49", "33", 30, 1, answered_ms=NOW_MS)
+    session = call(number, *rules)
+    facts = {"phase": Phase.TALKING, "targets": (), "legs": (leg,), "answered_ms": NOW_MS}
+    return replace(session, **(facts | changes))

@@ -1,14 +1,15 @@
 """Counters on a real Redis, and calls that ask at them."""
 
 from collections.abc import AsyncIterator, Callable
+from typing import Any
 
 import pytest
 import redis
 
-from calls.limit_book import LimitBook
-from calls.limit_rules import Book
-from calls.limits import Limits
-from calls.mailbox import connect
+from calls.limits.rules import Book
+from calls.store.counters import Limits
+from calls.store.limit_book import LimitBook
+from calls.store.mailbox import connect
 
 
 class OpenBook(LimitBook):
@@ -22,6 +23,10 @@ class OpenBook(LimitBook):
     async def refresh(self) -> None:
         """What a test has put into it stays."""
 
+    def known(self, config_version: int) -> Book | None:
+        """It holds at every version."""
+        return self._book
+
 
 @pytest.fixture
 async def make_limits(
@@ -30,7 +35,7 @@ async def make_limits(
     """Makes what a worker process has, each with connections of its own."""
     made = []
 
-    def make(book: Book | None = None, **options: int) -> Limits:
+    def make(book: Book | None = None, **options: Any) -> Limits:
         made.append(Limits(connect(redis_url), OpenBook(book), **options))
         return made[-1]
 

@@ -16,13 +16,15 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import django
+from msgspec.structs import replace
 
 django.setup()
 
-from calls.limit_rules import Denial  # noqa: E402
-from calls.limits import Limits  # noqa: E402
-from calls.mailbox import connect  # noqa: E402
-from tests.limits.calls import call, rule  # noqa: E402
+from calls.limits.rules import Denial  # noqa: E402
+from calls.machine.session import Leg, Phase  # noqa: E402
+from calls.store.counters import Limits  # noqa: E402
+from calls.store.mailbox import connect  # noqa: E402
+from tests.limits.calls import Up, call, rule  # noqa: E402
 from tests.limits.conftest import OpenBook  # noqa: E402
 
 RULES = (
@@ -36,12 +38,12 @@ RULES = (
 class Holder:
     """Places calls for as long as it lives."""
 
-    def __init__(self, limits: Limits, name: str, hold_s: float, log: TextIO) -> None:
+    def __init__(self, limits: Limits, up: Up, name: str, hold_s: float, log: TextIO) -> None:
         self._limits = limits
         self._name = name
         self._hold_s = hold_s
         self._log = log
-        self.live: set[str] = set()
+        self._up = up
 
     async def hold(self, number: int) -> None:
         session = call(f"{self._name}.{number}", *RULES)
@@ -49,17 +51,16 @@ class Holder:
         answer = await self._limits.reserve(session, 1)
         self._write("refused" if isinstance(answer, Denial) else "in", session.call_id, asked)
         if isinstance(answer, Denial):
-            self._write(str(answer.rule.metric), session.call_id, asked)
+            metric = next(rule.metric for rule in RULES if rule.name == answer.limit)
+            self._write(str(metric), session.call_id, asked)
             return
-        self.live.add(session.call_id)
+        leg = Leg(1, "b1", "carrier-a", "49", "33", 30, 1)
+        self._up.calls[session.call_id] = replace(session, phase=Phase.TALKING, legs=(leg,))
         await asyncio.sleep(self._hold_s * random.uniform(0.8, 1.2))
         asked = time.time()
-        self.live.discard(session.call_id)
+        del self._up.calls[session.call_id]
         await self._limits.release(session.call_id, RULES, 1000)
         self._write("over", session.call_id, asked)
-
-    async def live_calls(self) -> list[str]:
-        return list(self.live)
 
     def _write(self, what: str, call_id: str, asked: float) -> None:
         line: dict[str, Any] = {"what": what, "call": call_id, "from": asked, "to": time.time()}
@@ -70,9 +71,11 @@ class Holder:
 async def main(
     url: str, name: str, calls: int, rate: float, hold_s: float, lease_ms: int, log: TextIO
 ) -> None:
-    limits = Limits(connect(url), OpenBook(), lease_ms=lease_ms)
-    holder = Holder(limits, name, hold_s, log)
-    keeper = asyncio.create_task(limits.run(holder.live_calls))
+    # Each process is a cell of its own: it alone knows its calls.
+    up = Up(name=name)
+    limits = Limits(connect(url), OpenBook(), up, lease_ms)
+    holder = Holder(limits, up, name, hold_s, log)
+    keeper = asyncio.create_task(limits.run())
     held = []
     for number in range(calls):
         held.append(asyncio.create_task(holder.hold(number)))

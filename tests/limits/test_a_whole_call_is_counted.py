@@ -3,10 +3,10 @@
 import pytest
 import redis
 
-from calls.limit_rules import bind
-from calls.limits import COUNTED_MS, call_key, counter_key
-from calls.mailbox import Mailboxes, connect
-from calls.routing import Refusal
+from calls.limits.rules import bind
+from calls.routing.choice import Refusal
+from calls.store.counters import COUNTED_MS, call_key, counter_key
+from calls.store.mailbox import Mailboxes, connect
 from cdr.record import Disposition
 from tests.engine.office import Office
 from tests.limits.calls import limit, rule
@@ -93,7 +93,7 @@ async def test_a_call_that_is_over_holds_nothing_and_its_talk_is_counted(make_of
     assert minutes_ms(clean_redis) == record.talk_ms > 30_000
     assert clean_redis.hkeys(call_key(CALL)) == [b"over"]
     assert clean_redis.pttl(call_key(CALL)) <= COUNTED_MS
-    assert office.limits.outcomes.take() == [
+    assert office.limits.proofs.take() == [
         {"name": "carrier-a", "ok": 0, "bad": 1},
         {"name": "carrier-b", "ok": 1, "bad": 0},
     ]

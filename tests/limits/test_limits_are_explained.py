@@ -5,10 +5,10 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 
-from calls.explanation import explain
-from calls.limits import STATES
 from calls.models import Account, Limit, Route, RouteTarget, Trunk
-from calls.steps import Topic
+from calls.routing.steps import Topic
+from calls.store.counters import STATES
+from calls.whatif.explanation import explain
 
 NOW_MS = 1_763_900_000_000
 LATER_MS = 9_000_000_000_000
@@ -117,7 +117,8 @@ def test_trunks_of_which_none_can_be_used_refuse_with_every_reason(counters):
     counters.hset(STATES, "b", "down 1763900000000 9 10")
 
     assert asked().verdict == (
-        "Refused as congestion (cause 34): trunk a is full, trunk b is down."
+        "Refused as congestion (cause 34): "
+        "trunk a is full (trunk a: 1 concurrent), trunk b is down."
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from calls.limits import counter_key
+from calls.store.counters import counter_key
 from tests.lab.processes import Child
 from tests.lab.waiting import wait_for
 from tests.limits.holder import RULES

@@ -1,10 +1,15 @@
 """A trunk whose attempts keep failing is skipped, tried now and then, and comes back by itself."""
 
+from dataclasses import replace
+
 import pytest
 
-from calls.limit_rules import Health, bind
-from calls.limits import STATES, trial_key
-from calls.trunk_health import BUCKET_MS, BUCKETS, DEGRADED, DOWN, LEAST, settled
+from calls.limits.health import BUCKET_MS, BUCKETS, DEGRADED, DOWN, LEAST
+from calls.limits.rules import Health, bind
+from calls.machine.commands import AddToBridge, CreateChannel, FindRoute
+from calls.machine.events import CommandFailed
+from calls.machine.proofs import settled
+from calls.store.counters import STATES, trial_key
 from tests.limits.calls import call
 from tests.machine.world import A, World, b, entered, plan, target
 
@@ -73,6 +78,35 @@ def test_an_end_that_nobody_heard_says_nothing_of_the_trunk():
     assert heard(act) == []
 
 
+AWAY = CommandFailed(0, FindRoute(), "node demo could not be reached", of_node=True)
+
+
+@pytest.mark.parametrize("unknown", [False, True])
+def test_an_asterisk_that_cannot_be_reached_is_no_trunks_fault(unknown):
+    """A node that is down would else set a good backup trunk down, attempt by attempt."""
+    both = plan(target("carrier-a"), target("carrier-b"))
+    broken = {CreateChannel: replace(AWAY, unknown=unknown)}
+
+    assert heard(lambda world: None, found=both, broken=broken) == []
+
+
+def test_a_dial_string_that_asterisk_can_make_nothing_of_is_the_trunks_fault():
+    broken = {CreateChannel: "no such endpoint there"}
+
+    assert heard(lambda world: None, broken=broken) == [("carrier-a", False)]
+
+
+def test_a_set_up_that_came_to_nothing_on_our_side_says_nothing_of_the_trunk():
+    world = Listening(broken={AddToBridge: AWAY})
+    world.hear(entered())
+    world.hear_all()
+    world.doubt()
+    world.hear_all()
+
+    assert world.session.legs[0].outcome == "failed"
+    assert world.told_of == []
+
+
 def test_each_attempt_of_a_call_says_its_own():
     def act(world):
         world.end(b(1), 34, 503)
@@ -88,9 +122,9 @@ def test_each_attempt_of_a_call_says_its_own():
 
 async def note(limits, ok=0, bad=0, trunk="carrier-a"):
     for works in [True] * ok + [False] * bad:
-        limits.outcomes.note(trunk, works)
+        limits.proofs.note(trunk, works)
     await limits.flush()
-    state = limits.outcomes.unwell.get(trunk)
+    state = limits.proofs.unwell.get(trunk)
     return state.health if state else Health.UP
 
 

@@ -6,11 +6,11 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, IntegrityError, transaction
 
-from calls import limit_book
 from calls.errors import RoutingUnavailable
-from calls.limit_book import LimitBook, read_book
-from calls.limit_rules import Health, Metric, Scope
+from calls.limits.rules import Health, Metric, Scope
 from calls.models import Account, Limit, Trunk
+from calls.store import limit_book
+from calls.store.limit_book import LimitBook, read_book
 
 pytestmark = pytest.mark.django_db
 
@@ -25,49 +25,61 @@ def limit(scope="account", target="demo", metric="concurrent", value=5, **fields
     return Limit(scope=scope, target=target, metric=metric, value=value, **fields)
 
 
+def asked(*args, **fields):
+    """A limit that is made when its test runs."""
+    return lambda: limit(*args, **fields)
+
+
 @pytest.mark.parametrize(
     "good",
     [
-        limit("global", "", "cps"),
-        limit("global", "", "minutes", window="month"),
-        limit(),
-        limit(metric="minutes", window="day", value=1_000_000),
-        limit(metric="max_duration", mode="observe"),
-        limit("trunk", "carrier-a"),
-        limit("trunk", "carrier-a", "cps"),
-        limit("prefix", "4930", "minutes", window="day"),
+        asked("global", "", "cps"),
+        asked("global", "", "minutes", window="month"),
+        asked(),
+        asked(metric="minutes", window="day", value=1_000_000),
+        asked(metric="max_duration", mode="observe"),
+        asked("trunk", "carrier-a"),
+        asked("trunk", "carrier-a", "cps"),
+        asked("prefix", "4930", "minutes", window="day"),
     ],
-    ids=str,
+    ids=range(8),
 )
 def test_a_limit_that_makes_sense_is_accepted(good):
-    good.full_clean()
+    good().full_clean()
 
 
 @pytest.mark.parametrize(
     ("bad", "field", "sentence"),
     [
-        (limit("global", "demo"), "target", "has no target"),
-        (limit(target=""), "target", "Say whose calls"),
-        (limit(target="nobody"), "target", "No account has this code."),
-        (limit("trunk", "nowhere"), "target", "No trunk has this name."),
-        (limit("prefix", "+49"), "target", "made of up to 15 digits"),
-        (limit("trunk", "carrier-a", "minutes", window="day"), "metric", "A trunk is limited by"),
-        (limit("trunk", "carrier-a", "max_duration"), "metric", "A trunk is limited by"),
-        (limit(metric="minutes"), "window", "a day or a month"),
-        (limit(window="day"), "window", "Only minutes have a window"),
-        (limit(value=0), "value", "greater than or equal to 1"),
-        (limit(metric="cps", value=10_001), "value", "10,000 at most"),
-        (limit(metric="max_duration", value=86_401), "value", "86,400 at most"),
-        (limit(warn_percent=101), "warn_percent", "less than or equal to 100"),
-        (limit(scope="planet"), "scope", "not a valid choice"),
-        (limit(metric="joy"), "metric", "not a valid choice"),
-        (limit(mode="maybe"), "mode", "not a valid choice"),
+        (asked("global", "49"), "prefix", "A limit of all calls has no prefix"),
+        (lambda: Limit(scope="account", metric="cps", value=5), "account", "Say whose calls"),
+        (lambda: Limit(scope="trunk", metric="cps", value=5), "trunk", "Say whose calls"),
+        (asked("prefix", ""), "prefix", "Say whose calls"),
+        (
+            lambda: Limit(
+                scope="account", account=Account.objects.get(), prefix="49", metric="cps", value=5
+            ),
+            "prefix",
+            "A limit of account has no prefix",
+        ),
+        (asked("prefix", "+49"), "prefix", "made of up to 15 digits"),
+        (asked("trunk", "carrier-a", "minutes", window="day"), "metric", "A trunk is limited by"),
+        (asked("trunk", "carrier-a", "max_duration"), "metric", "A trunk is limited by"),
+        (asked(metric="minutes"), "window", "a day or a month"),
+        (asked(window="day"), "window", "Only minutes have a window"),
+        (asked(value=0), "value", "greater than or equal to 1"),
+        (asked(metric="cps", value=10_001), "value", "10,000 at most"),
+        (asked(metric="max_duration", value=86_401), "value", "86,400 at most"),
+        (asked(warn_percent=101), "warn_percent", "less than or equal to 100"),
+        (asked("planet", ""), "scope", "not a valid choice"),
+        (asked(metric="joy"), "metric", "not a valid choice"),
+        (asked(mode="maybe"), "mode", "not a valid choice"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
 def test_a_limit_that_would_count_nothing_or_something_else_is_refused(bad, field, sentence):
     with pytest.raises(ValidationError) as refusal:
-        bad.full_clean()
+        bad().full_clean()
     assert list(refusal.value.message_dict) == [field]
     assert sentence in refusal.value.message_dict[field][0]
 
@@ -79,7 +91,7 @@ def test_a_limit_without_a_value_is_refused_with_a_sentence_and_not_a_fault():
 
 def test_there_is_one_limit_of_a_kind_for_a_target():
     limit().save()
-    with pytest.raises(ValidationError, match="There already is a limit of this kind"):
+    with pytest.raises(ValidationError, match="This account already has a limit of this kind"):
         limit(value=9).full_clean()
     with pytest.raises(IntegrityError), transaction.atomic():
         limit(value=9).save()

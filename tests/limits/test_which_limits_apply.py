@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from calls.limit_rules import Book, Guarded, Health, bind, guard, window_label
-from calls.routing import Plan
+from calls.limits.rules import Book, Guarded, Health, bind, guard, window_label
+from calls.routing.choice import Plan
+from calls.routing.targets import Skipped
 from tests.limits.calls import NOW_MS, limit, target
 
 PLAN = Plan("demo", "4930123", "33", "49", "49 (all)", 3600, (target("a"), target("b")))
@@ -75,7 +76,7 @@ def test_what_a_trunk_holds_and_a_limit_for_it_have_counters_of_their_own():
 
 
 def test_a_target_that_is_skipped_anyway_brings_no_limits():
-    plan = replace(PLAN, targets=(replace(target("a"), skipped="disabled"), target("b")))
+    plan = replace(PLAN, targets=(replace(target("a"), skipped=Skipped.DISABLED), target("b")))
 
     assert guarded(limit(scope="trunk", target="a"), plan=plan).rules is None
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from calls.commands import Answer, DestroyBridge, Hangup
-from calls.events import ChannelAnswered, ChannelRinging, Doubted, HangupAsked
-from calls.session import Phase
+from calls.machine.commands import Answer, DestroyBridge, Hangup
+from calls.machine.events import ChannelAnswered, ChannelRinging, Doubted, HangupAsked
+from calls.machine.session import Phase
 from tests.machine.world import BRIDGE, A, b, plan, ringing, talking
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from calls.commands import (
+from calls.machine.commands import (
     AddToBridge,
     Answer,
     CreateChannel,
@@ -11,7 +11,7 @@ from calls.commands import (
     Hangup,
     LookUp,
 )
-from calls.events import (
+from calls.machine.events import (
     ChannelAnswered,
     ChannelLeft,
     ChannelRinging,
@@ -19,8 +19,8 @@ from calls.events import (
     HangupAsked,
     HangupRequested,
 )
-from calls.machine import decide, lingers
-from calls.session import Phase
+from calls.machine.session import Phase
+from calls.machine.table import decide, lingers
 from tests.machine.world import BRIDGE, A, World, b, dialling, entered, ringing, talking
 
 

@@ -2,12 +2,14 @@
 
 import pytest
 
-from calls.commands import CreateBridge, CreateChannel, Dial, FindRoute, Hangup, LookUp
-from calls.events import Doubted, HangupAsked
-from calls.routing import Refusal
-from calls.session import EndSign, Phase
+from calls.machine.beginning import begin
+from calls.machine.commands import CreateBridge, CreateChannel, Dial, FindRoute, Hangup, LookUp
+from calls.machine.events import Doubted, HangupAsked
+from calls.machine.session import EndSign, Phase
+from calls.routing.choice import Refusal
+from calls.routing.targets import Skipped
 from cdr.record import Disposition
-from tests.machine.world import A, World, b, entered, plan, routing, setting_up, target
+from tests.machine.world import CALL, A, World, b, entered, plan, routing, setting_up, target
 
 
 def test_a_call_with_a_route_sets_up_its_first_target():
@@ -63,7 +65,10 @@ def test_a_refused_caller_hears_why_and_nothing_is_dialled(disposition, cause):
 
 
 def test_a_refusal_for_want_of_a_trunk_records_each_trunk_that_was_skipped():
-    disabled = (target("carrier-a", skipped="disabled"), target("carrier-b", skipped="disabled"))
+    disabled = (
+        target("carrier-a", skipped=Skipped.DISABLED),
+        target("carrier-b", skipped=Skipped.DISABLED),
+    )
     world = World(
         found=Refusal(Disposition.CONGESTION, 34, "no trunk", route="33 (all)", targets=disabled)
     )
@@ -76,7 +81,9 @@ def test_a_refusal_for_want_of_a_trunk_records_each_trunk_that_was_skipped():
 
 
 def test_a_plan_of_which_every_target_is_skipped_gives_congestion():
-    world = World(found=plan(target(skipped="full"), target("carrier-b", skipped="down")))
+    world = World(
+        found=plan(target(skipped=Skipped.FULL), target("carrier-b", skipped=Skipped.DOWN))
+    )
     world.hear(entered())
     world.hear_all()
 
@@ -88,7 +95,7 @@ def test_a_plan_of_which_every_target_is_skipped_gives_congestion():
 
 
 def test_a_skipped_target_does_not_end_the_hunt():
-    world = World(found=plan(target(skipped="disabled"), target("carrier-b")))
+    world = World(found=plan(target(skipped=Skipped.DISABLED), target("carrier-b")))
     world.hear(entered())
 
     assert world.session.leg.trunk == "carrier-b"
@@ -162,3 +169,21 @@ def test_a_look_made_before_the_route_is_known_may_find_the_caller_gone():
     world.do(LookUp)
 
     assert (world.record.disposition, world.record.ended_by) == ("cancelled", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("account_code", "channel_name", "keys"),
+    [
+        ("acme", "PJSIP/alice-00000001", ("acme",)),
+        ("", "PJSIP/alice-00000001", ("alice",)),
+        ("nobody any more", "PJSIP/acme-00000001", ("nobody any more",)),
+        ("", "", ()),
+    ],
+)
+def test_a_caller_belongs_to_their_endpoint_only_without_any_accountcode(
+    account_code, channel_name, keys
+):
+    """Else renaming an account would hand its callers to whoever is called like their endpoint."""
+    event = entered(account_code=account_code, channel_name=channel_name)
+
+    assert begin(CALL, event).account_keys == keys

@@ -2,7 +2,8 @@
 
 import pytest
 
-from calls.commands import (
+from calls.machine import attempts, proofs
+from calls.machine.commands import (
     AddToBridge,
     CreateBridge,
     CreateChannel,
@@ -11,8 +12,8 @@ from calls.commands import (
     LimitChannel,
     LookUp,
 )
-from calls.events import ChannelAnswered, CommandFailed, Doubted, HangupAsked
-from calls.session import Phase
+from calls.machine.events import ChannelAnswered, CommandFailed, Doubted, HangupAsked
+from calls.machine.session import Phase
 from tests.machine.world import BRIDGE, A, World, b, dialling, entered, plan, setting_up, target
 
 
@@ -229,3 +230,65 @@ def test_a_look_during_the_set_up_may_find_b_answered():
     assert world.session.phase is Phase.TALKING
     assert world.session.recovered
     assert world.dialled == []
+
+
+# --- B's channel vanishes, as one does that is created while no listener is connected ---
+
+
+def vanished(**changes):
+    """A call whose B leg went before it could be dialled."""
+    world = setting_up(**changes)
+    world.do(CreateChannel, CreateBridge)
+    world.channels.pop(b())
+    world.work()
+    return world
+
+
+def test_a_trunk_whose_channel_vanished_is_tried_again_a_little_later():
+    world = vanished()
+    assert world.session.phase is Phase.SETUP
+    assert world.session.wake_ms <= world.now_ms + attempts.VANISHED_PAUSE_MS
+    world.doubt()
+
+    assert world.dialled == [b(2)]
+    world.answer(b(2))
+    world.end(A)
+    world.hear_all()
+    assert world.record.disposition == "answered"
+    assert [each.trunk for each in world.record.attempts] == ["carrier-a", "carrier-a"]
+    assert "no listener was connected" in world.record.attempts[0].reason
+    assert world.empty
+
+
+def test_and_it_is_not_charged_with_it():
+    before = setting_up()
+    before.do(CreateChannel, CreateBridge)
+    world = vanished()
+    world.doubt()
+
+    assert list(proofs.settled(before.session, world.session)) == []
+
+
+class Inactive(World):
+    """An Asterisk to whose application nobody is connected, for good."""
+
+    def carry_out(self, command, *, again=False):
+        outcome = super().carry_out(command, again=again)
+        if isinstance(command, CreateChannel):
+            self.channels.pop(command.channel_id)
+        return outcome
+
+
+def test_it_is_not_tried_for_ever():
+    world = Inactive()
+    world.hear(entered())
+    for _ in range(100):
+        if world.session.phase is Phase.OVER:
+            break
+        world.doubt()
+        world.hear_all()
+
+    assert world.record.disposition == "congestion"
+    assert len(world.record.attempts) > 5
+    assert world.dialled == []
+    assert world.empty

@@ -3,9 +3,9 @@ trunk is tried where nobody has been disturbed yet."""
 
 import pytest
 
-from calls.commands import CreateBridge, CreateChannel, Dial, Hangup, LookUp
-from calls.events import ChannelDestroyed, CommandFailed, Doubted
-from calls.session import Phase
+from calls.machine.commands import CreateBridge, CreateChannel, Dial, Hangup, LookUp
+from calls.machine.events import ChannelDestroyed, CommandFailed, Doubted
+from calls.machine.session import Phase
 from tests.machine.world import A, World, b, dialling, entered, plan, ringing, target
 
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from calls.commands import Dial, Hangup
-from calls.events import ChannelAnswered, HangupAsked
-from calls.session import Phase
+from calls.machine.commands import Dial, Hangup
+from calls.machine.events import ChannelAnswered, HangupAsked
+from calls.machine.session import Phase
 from tests.machine.world import A, b, dialling, plan, ringing, target
 
 
@@ -77,3 +77,18 @@ def test_a_person_who_asks_twice_ends_it_once():
     assert world.session.phase is Phase.OVER
     assert world.record.reason == "hung up by root"
     assert world.done.count(Hangup(b(), 16)) == 1
+
+
+@pytest.mark.parametrize("begin", [dialling, ringing])
+def test_a_talk_that_was_had_while_nobody_listened_was_answered(begin):
+    """B's answer and the caller's end were both missed; B is still up."""
+    world = begin()
+    world.answer(b())
+    world.end(A)
+    world.told.clear()
+    world.doubt()
+    world.hear_all()
+
+    assert (world.record.disposition, world.record.integrity) == ("answered", "recovered")
+    assert world.record.talk_ms == 0
+    assert world.empty

@@ -4,8 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from calls import diagram, machine
-from calls.session import Phase
+from calls.machine import diagram, table
+from calls.machine.session import Phase
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -13,12 +13,15 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 def test_the_document_is_what_the_table_gives():
     written = (REPOSITORY / "docs" / "machine.md").read_text()
 
-    assert written == diagram.document(), "run: python -m calls.diagram > docs/machine.md"
+    assert written == diagram.document(), "run: python -m calls.machine.diagram > docs/machine.md"
 
 
 def test_the_command_prints_the_document():
     printed = subprocess.run(
-        [sys.executable, "-m", "calls.diagram"], cwd=REPOSITORY, capture_output=True, check=True
+        [sys.executable, "-m", "calls.machine.diagram"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        check=True,
     )
 
     assert printed.stdout.decode() == diagram.document()
@@ -31,8 +34,8 @@ def test_every_signal_that_leads_to_another_phase_is_on_an_arrow():
         if " --> " in ends:
             arrows[tuple(ends.split(" --> "))] = signals.split("<br/>")
 
-    for (phase, signal), (_, to) in machine.TABLE.items():
-        for after in to:
+    for (phase, signal), row in table.TABLE.items():
+        for after in row.to:
             if after is not phase:
-                assert signal in arrows[phase, after]
+                assert str(signal) in arrows[phase, after]
     assert [after for before, after in arrows if before == Phase.OVER] == ["[*]"]

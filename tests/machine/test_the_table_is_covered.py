@@ -10,14 +10,19 @@ from types import ModuleType
 
 import pytest
 
-from calls import machine
-from calls.session import Phase
+from calls.machine import table
+from calls.machine.session import Phase
+from calls.machine.signals import Signal
 from tests.machine import (
     test_a_call_with_limits,
     test_a_conversation,
+    test_a_node_that_never_comes_back,
     test_an_end_is_final,
+    test_an_ordered_call,
     test_finding_a_route,
+    test_former_attempts,
     test_setting_up_an_attempt,
+    test_talk_in_slices,
     test_the_callee_does_not_answer,
     test_the_caller_leaves,
 )
@@ -26,9 +31,13 @@ from tests.machine.world import World
 SCENARIOS = (
     test_a_call_with_limits,
     test_a_conversation,
+    test_a_node_that_never_comes_back,
     test_an_end_is_final,
+    test_an_ordered_call,
     test_finding_a_route,
+    test_former_attempts,
     test_setting_up_an_attempt,
+    test_talk_in_slices,
     test_the_callee_does_not_answer,
     test_the_caller_leaves,
 )
@@ -50,7 +59,7 @@ def run_all(module: ModuleType) -> None:
 
 
 @pytest.fixture(scope="module")
-def taken() -> set[tuple[Phase, str, Phase]]:
+def taken() -> set[tuple[Phase, Signal, Phase]]:
     """Every step that the scenarios take."""
     World.taken.clear()
     for module in SCENARIOS:
@@ -59,12 +68,12 @@ def taken() -> set[tuple[Phase, str, Phase]]:
 
 
 def test_every_entry_of_the_table_is_exercised_by_a_scenario(taken):
-    assert set(machine.TABLE) - {(phase, signal) for phase, signal, _ in taken} == set()
+    assert set(table.TABLE) - {(phase, signal) for phase, signal, _ in taken} == set()
 
 
 def test_every_phase_that_an_entry_may_lead_to_is_reached_by_a_scenario(taken):
     # The end of a call that has nothing to take down is over at once: both are the same arrow.
     over = {(phase, signal, Phase.ENDING) for phase, signal, after in taken if after is Phase.OVER}
-    declared = {(*key, after) for key, (_, to) in machine.TABLE.items() for after in to}
+    declared = {(*key, after) for key, row in table.TABLE.items() for after in row.to}
 
     assert declared - taken - over == set()

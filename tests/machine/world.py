@@ -4,10 +4,12 @@ It is not the ARI double (that one speaks HTTP); it is the least that has channe
 """
 
 from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from calls import facts, machine
-from calls.commands import (
+from calls.limits.rules import Metric, Rule
+from calls.machine import table
+from calls.machine.beginning import begin
+from calls.machine.commands import (
     AddToBridge,
     Answer,
     Command,
@@ -15,14 +17,18 @@ from calls.commands import (
     CreateChannel,
     DestroyBridge,
     Dial,
+    Extend,
     FindRoute,
     Hangup,
     LimitChannel,
     LookUp,
+    Originate,
     Reserve,
 )
-from calls.events import (
+from calls.machine.events import (
     CallEntered,
+    CallFound,
+    CallOrdered,
     CallRefused,
     ChannelAnswered,
     ChannelDestroyed,
@@ -34,18 +40,20 @@ from calls.events import (
     CommandFailed,
     Doubted,
     Event,
+    Extended,
     HangupRequested,
     LimitRefused,
     Listed,
     MailboxEvent,
-    Outcome,
     Reserved,
+    Result,
     RouteChosen,
 )
-from calls.limit_rules import Metric, Rule
-from calls.records import call_record
-from calls.routing import Plan, Refusal, Target
-from calls.session import Phase, Session, from_json, to_json
+from calls.machine.pending import must_be_saved
+from calls.machine.record import call_record
+from calls.machine.session import Phase, Session, from_json, to_json
+from calls.machine.signals import Signal, signal_of
+from calls.routing.choice import Plan, Refusal, Target
 from cdr.record import CallRecord
 
 A = "1763900000.1"
@@ -57,8 +65,8 @@ def b(number: int = 1) -> str:
     return f"{A}.b{number}"
 
 
-def entered(at_ms: int = 1_000, dialled: str = "33123", **changes: object) -> CallEntered:
-    facts = {
+def entered(at_ms: int = 1_000, dialled: str = "33123", **changes: Any) -> CallEntered:
+    facts: dict[str, Any] = {
         "channel_name": "PJSIP/alice-00000001",
         "caller_number": "4930100",
         "caller_name": "Alice",
@@ -67,8 +75,19 @@ def entered(at_ms: int = 1_000, dialled: str = "33123", **changes: object) -> Ca
     return CallEntered(channel_id=A, at_ms=at_ms, dialled=dialled, **(facts | changes))
 
 
-def target(trunk: str = "carrier-a", **changes: object) -> Target:
-    facts = {"callee": "33123", "caller": "4930100", "ring_timeout_s": 30}
+def ordered(at_ms: int = 1_000, phone: str = "alice", **changes: Any) -> CallOrdered:
+    """An order of a call; its caller's channel is still to be made."""
+    facts: dict[str, Any] = {
+        "account_code": "acme",
+        "dialled": "33123",
+        "caller_number": "4930100",
+        "by": "token crm",
+    }
+    return CallOrdered(channel_id=A, at_ms=at_ms, phone=phone, **(facts | changes))
+
+
+def target(trunk: str = "carrier-a", **changes: Any) -> Target:
+    facts: dict[str, Any] = {"callee": "33123", "caller": "4930100", "ring_timeout_s": 30}
     return Target(trunk=trunk, endpoint=f"PJSIP/33123@{trunk}", **(facts | changes))
 
 
@@ -84,10 +103,14 @@ def plan(*targets: Target, max_call_s: int = 3600) -> Plan:
     )
 
 
-def rule(metric: str = "concurrent", **changes: object) -> Rule:
-    facts = {"subject": "account:acme", "value": 3, "enforce": True}
+def rule(metric: str = "concurrent", **changes: Any) -> Rule:
+    facts: dict[str, Any] = {"subject": "account:acme", "value": 3, "enforce": True}
     name = f"account acme: 3 {metric}"
     return Rule(metric=Metric(metric), name=name, **(facts | changes))
+
+
+class Died(Exception):
+    """The worker was killed in the middle of its turn."""
 
 
 @dataclass
@@ -100,6 +123,8 @@ class World:
     capped_by: str = ""
     answers: list[Reserved | LimitRefused] = field(default_factory=list)
     """What the counters say to each attempt; there is room where nothing is left to say."""
+    more: list[Extended] = field(default_factory=list)
+    """What they say to a call that asks for more minutes; none are left where nothing is."""
     now_ms: int = 1_000
     channels: dict[str, str] = field(default_factory=lambda: {A: "Ring"})
     bridges: set[str] = field(default_factory=set)
@@ -111,24 +136,30 @@ class World:
     """Kinds of commands that Asterisk refuses, and how: a reason, or the whole failure."""
     dialled: list[str] = field(default_factory=list)
     """Channels for which an INVITE went out, once for each INVITE."""
+    unanswered: set[str] = field(default_factory=set)
+    """Channels that Asterisk calls and has not handed over: such are not in Stasis."""
     session: Session | None = None
     saved: bytes = b""
     """The session as it would lie in Redis now."""
     unsaved: list[MailboxEvent] = field(default_factory=list)
     """Events taken in since then: the mailbox still has them."""
+    alone: bool = False
+    """Whether something was decided since then on what the mailbox does not tell."""
+    lives: list[int] = field(default_factory=list)
+    """After how many commands each worker dies; the last lives on."""
 
-    taken: ClassVar[set[tuple[Phase, str, Phase]]] = set()
+    taken: ClassVar[set[tuple[Phase, Signal, Phase]]] = set()
     """The steps that any world has taken: phase, signal, phase after it."""
 
     # --- What the engine does ---
 
     def save(self) -> None:
         assert self.session is not None
-        self.saved, self.unsaved = to_json(self.session), []
+        self.saved, self.unsaved, self.alone = to_json(self.session), [], False
 
     def die_and_come_back(self) -> None:
         """The worker dies; another begins with what was saved and the events that were not."""
-        self.session = from_json(self.saved) if self.saved else None
+        self.session, self.alone = from_json(self.saved) if self.saved else None, False
         again = self.session.pending if self.session else ()
         for event in self.unsaved:
             self._take_in(event)
@@ -148,17 +179,19 @@ class World:
         """The call wakes up because nothing was heard for too long."""
         assert self.session is not None
         self.now_ms = max(self.now_ms, self.session.wake_ms)
-        self.hear(Doubted(self.now_ms))
+        self.decide(Doubted(self.now_ms))
+        self.alone = True
+        self.work()
 
     def decide(self, event: Event) -> None:
         """One step of the machine, which may lead only where its table says."""
         before = self.session
         assert before is not None
-        key = (before.phase, facts.signal(before, event))
-        self.session = machine.decide(before, event)
+        key = (before.phase, signal_of(before, event))
+        self.session = table.decide(before, event)
         to: tuple[Phase, ...] = ()
-        if key in machine.TABLE:
-            to = machine.TABLE[key][1]
+        if key in table.TABLE:
+            to = table.TABLE[key].to
         # A call of which nothing is left when it begins to end, or while it ends, is over.
         closed = (Phase.OVER,) if Phase.ENDING in (before.phase, *to) else ()
         step = (*key, self.session.phase)
@@ -170,10 +203,24 @@ class World:
         while self.session.pending and self.session.phase is not Phase.OVER:
             looks = [each for each in self.session.pending if isinstance(each, LookUp)]
             others = [each for each in self.session.pending if not isinstance(each, LookUp)]
-            if any(command.save_first for command in others):
+            todo = tuple(others or looks)
+            if must_be_saved(todo, self._saved_pending(), self.alone):
                 self.save()
-            for command in others or looks:
-                self.decide(self.carry_out(command, again=command in again))
+            for command in todo:
+                result = self.carry_out(command, again=command in again)
+                self._live_on()
+                self.decide(result)
+                self.alone = True
+
+    def _saved_pending(self) -> tuple[Command, ...]:
+        return from_json(self.saved).pending if self.saved else ()
+
+    def _live_on(self) -> None:
+        if self.lives:
+            self.lives[0] -= 1
+            if not self.lives[0]:
+                del self.lives[0]
+                raise Died
 
     def do(self, *kinds: type) -> None:
         """Carry out what is pending of these kinds, and leave the rest pending."""
@@ -184,8 +231,7 @@ class World:
 
     def _take_in(self, event: MailboxEvent) -> None:
         if self.session is None:
-            assert isinstance(event, CallEntered)
-            self.session = machine.begin(CALL, event)
+            self.session = table.fold(CALL, None, [event])
         else:
             self.decide(event)
 
@@ -200,7 +246,7 @@ class World:
         """How many commands of this kind were carried out."""
         return sum(isinstance(command, kind) for command in self.done)
 
-    def carry_out(self, command: Command, *, again: bool = False) -> Outcome:
+    def carry_out(self, command: Command, *, again: bool = False) -> Result:
         self.now_ms += 1
         self.done.append(command)
         why = self.broken.get(type(command))
@@ -216,8 +262,15 @@ class World:
             case Reserve():
                 answer = self.answers.pop(0) if self.answers else Reserved(self.now_ms)
                 return replace(answer, at_ms=self.now_ms)
+            case Extend(have_s=have_s):
+                more = self.more.pop(0) if self.more else Extended(self.now_ms, have_s, "")
+                return replace(more, at_ms=self.now_ms)
             case CreateChannel():
+                existed = command.channel_id in self.channels
                 self.channels.setdefault(command.channel_id, "Down")
+                return CommandDone(self.now_ms, command, existed=existed)
+            case Originate():
+                return self._originate(command, again)
             case CreateBridge():
                 self.bridges.add(command.bridge_id)
             case AddToBridge():
@@ -245,11 +298,30 @@ class World:
                 return Listed(self.now_ms, known, bridge=command.bridge_id in self.bridges)
         return CommandDone(self.now_ms, command)
 
-    def _dial(self, command: Dial, again: bool) -> Outcome:
+    def _originate(self, command: Originate, again: bool) -> Result:
+        channel = command.channel_id
+        if channel in self.channels:
+            return CommandDone(self.now_ms, command, existed=True)
+        if again and command.endpoint:
+            return CommandFailed(self.now_ms, command, "not known whether it rang", unknown=True)
+        self.channels[channel] = "Down"
+        if command.endpoint:
+            self.unanswered.add(channel)
+            self.dialled.append(channel)
+            self.told.append(ChannelDialled(channel, self.now_ms))
+        else:
+            self.told.append(self.entering(up=False))
+        return CommandDone(self.now_ms, command)
+
+    def entering(self, **changes: Any) -> CallEntered:
+        """The caller of an ordered call is handed over, having dialled nothing."""
+        return entered(self.now_ms, dialled="", caller_number="", caller_name="", **changes)
+
+    def _dial(self, command: Dial, again: bool) -> Result:
         state = self.channels.get(command.channel_id)
-        if again and state in ("Ringing", "Up"):
+        if (again or command.look_first) and state in ("Ringing", "Up"):
             return CommandDone(self.now_ms, command)
-        if again:
+        if again or command.look_first:
             return CommandFailed(self.now_ms, command, "not known whether it was dialled")
         if state is None:
             return CommandFailed(self.now_ms, command, "404 Channel not found")
@@ -257,6 +329,41 @@ class World:
         if state == "Down":
             self.told.append(ChannelDialled(command.channel_id, self.now_ms))
         return CommandDone(self.now_ms, command)
+
+    # --- What a comparison finds when nobody remembers the call ---
+
+    def as_found(self, answered_ms: int | None = None) -> CallFound:
+        self.now_ms += 100
+        left = [each.digest for each in self.done if isinstance(each, CreateChannel)]
+        prefix = f"{A}.b"
+        legs = tuple(
+            (int(name.removeprefix(prefix)), state)
+            for name, state in self.channels.items()
+            if name.startswith(prefix)
+        )
+        present = A in self.channels
+        return CallFound(
+            A,
+            self.now_ms,
+            present=present,
+            up=self.channels.get(A) == "Up",
+            started_ms=1_000 if present else 0,
+            channel_name="PJSIP/alice-00000001" if present else "",
+            dialled="33123" if present else "",
+            caller_number="4930100" if present else "",
+            caller_name="Alice" if present else "",
+            account_code="acme" if present else "",
+            legs=legs,
+            bridge=bool(self.bridges),
+            digest=left[-1] if left and (legs or self.bridges) else "",
+            answered_ms=answered_ms,
+        )
+
+    def forget(self, answered_ms: int | None = None) -> None:
+        """Redis loses the call, and a comparison finds what there is of it."""
+        self.session, self.saved, self.unsaved, self.told = None, b"", [], []
+        self.hear(self.as_found(answered_ms))
+        self.hear_all()
 
     # --- What the far ends do ---
 
@@ -280,6 +387,15 @@ class World:
                 self.channels[A] = "Up"
                 self.told.append(ChannelAnswered(A, self.now_ms))
 
+    def pick_up(self) -> None:
+        """The caller of an ordered call answers: told in this order."""
+        self.now_ms += 10
+        if self.channels.get(A) in ("Down", "Ringing"):
+            self.channels[A] = "Up"
+            self.unanswered.discard(A)
+            self.told.append(ChannelAnswered(A, self.now_ms))
+            self.told.append(self.entering(up=True))
+
     def end(
         self,
         channel: str,
@@ -296,7 +412,8 @@ class World:
         if not silently:
             asked = HangupRequested(channel, self.now_ms, 32 if soft else cause, soft)
             self.told.append(asked)
-        self.told.append(ChannelLeft(channel, self.now_ms))
+        if channel not in self.unanswered:
+            self.told.append(ChannelLeft(channel, self.now_ms))
         self.told.append(ChannelDestroyed(channel, self.now_ms, cause or 16, sip_code))
 
     @property
@@ -304,29 +421,37 @@ class World:
         return not self.channels and not self.bridges
 
 
-def routing(**changes: object) -> World:
+def routing(**changes: Any) -> World:
     """A call that has begun, and nothing has been done for it."""
-    world = World(**changes)  # type: ignore[arg-type]
-    world.session = machine.begin(CALL, entered())
+    world = World(**changes)
+    world.session = begin(CALL, entered())
     return world
 
 
-def setting_up(**changes: object) -> World:
+def calling(phone: str = "alice", **changes: Any) -> World:
+    """An ordered call whose caller is being called."""
+    world = World(channels={}, **changes)
+    world.hear(ordered(phone=phone))
+    world.hear_all()
+    return world
+
+
+def setting_up(**changes: Any) -> World:
     """A call whose route is known, and whose B leg and bridge are about to be created."""
     world = routing(**changes)
     world.do(FindRoute)
     return world
 
 
-def dialling(**changes: object) -> World:
+def dialling(**changes: Any) -> World:
     """A call whose B leg has been dialled."""
-    world = World(**changes)  # type: ignore[arg-type]
+    world = World(**changes)
     world.hear(entered())
     world.hear_all()
     return world
 
 
-def ringing(**changes: object) -> World:
+def ringing(**changes: Any) -> World:
     """A call whose B leg rings."""
     world = dialling(**changes)
     world.ring(b())
@@ -334,7 +459,7 @@ def ringing(**changes: object) -> World:
     return world
 
 
-def talking(**changes: object) -> World:
+def talking(**changes: Any) -> World:
     """A call in which B has answered."""
     world = ringing(**changes)
     world.answer(b())

@@ -17,7 +17,7 @@ import redis
 from django.conf import settings
 
 from cdr.stream import FIELD, GROUP, STREAM
-from tests.cdr.records import record
+from tests.cdr.made_up import record
 
 # Far above what a start takes: it ends a test that would hang, and is no measure.
 PATIENCE_S = 60
@@ -59,7 +59,7 @@ class Worker:
 def environ(redis_url, tmp_path):
     environ = {
         **os.environ,
-        "SECRET_KEY": "for this test",
+        "SECRET_KEY": "for this test, and long enough for Django: 0123456789",
         "REDIS_URL": redis_url,
         "CELERY_BROKER_URL": redis_url,
         "DATABASE_URL": f"sqlite:///{tmp_path}/records.sqlite3",
@@ -129,7 +129,7 @@ def test_a_writer_that_dies_takes_its_worker_with_it(stream, environ, start_work
     faulty = tmp_path / "faulty.py"
     faulty.write_text(
         "import cdr.writer\n"
-        "def fault(records):\n"
+        "def fault(records, also):\n"
         "    raise RuntimeError('a fault of the program')\n"
         "cdr.writer.store = fault\n"
     )

@@ -3,11 +3,12 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calls.numbers import NumberingPlan
-from calls.routing import AccountRow, BlockRow, CallFacts, RouteRow, TargetRow, choose
-from calls.rows import CallerIdPolicy, Side
-from calls.steps import Mark, Topic
-from tests.routing.rows import account, ask, at, blocked, route, trunk
+from calls.routing.choice import AccountRow, BlockRow, CallFacts, RouteRow, TargetRow, choose
+from calls.routing.numbers import NumberingPlan
+from calls.routing.rows import CallerIdPolicy, Side
+from calls.routing.steps import Mark, Topic
+from tests.examples import examples
+from tests.routing.configured import account, ask, at, blocked, route, trunk
 
 DIGITS = st.text("0149", max_size=4)
 MOMENTS = st.integers(at("2026-11-20"), at("2026-11-30"))
@@ -58,7 +59,7 @@ accounts = st.builds(
     enabled=st.booleans(),
     max_call_s=st.none() | st.integers(1, 10),
     routes=st.lists(routes, max_size=6).map(tuple),
-    plan=st.builds(NumberingPlan, DIGITS, DIGITS, DIGITS),
+    numbering=st.builds(NumberingPlan, DIGITS, DIGITS, DIGITS),
     time_zone=st.sampled_from(["UTC", "Europe/Paris", "Mars/Base"]),
     caller_id=DIGITS,
     blocks=st.lists(blocks, max_size=2).map(tuple),
@@ -73,7 +74,7 @@ calls = st.builds(
 )
 
 
-@settings(max_examples=600)
+@settings(max_examples=examples(600))
 @given(calls, st.lists(accounts, max_size=2).map(tuple))
 def test_an_explained_decision_is_the_decision(facts, rows):
     plain = choose(facts, rows, 7200)
@@ -136,7 +137,7 @@ def test_each_target_says_its_draw_and_what_it_would_be_sent():
     assert details[0][2].startswith("is disabled (priority 1, weight 100, drew 0.")
     assert details[1][2].startswith("cannot be sent this number")
     assert details[2][2].startswith("priority 3, weight 70, drew 0.")
-    assert details[2][2].endswith("dials PJSIP/+49301@c with caller 4420")
+    assert details[2][2].endswith("dials PJSIP/+49301@c with caller 442079")
     assert details[3][2].endswith("with no caller's number")
 
 
@@ -155,7 +156,7 @@ def test_a_block_is_named_with_the_entries_that_did_not_block():
 
 def test_numbers_are_shown_with_the_form_they_came_in():
     plan = NumberingPlan("33", "00", "0")
-    found = ask(account(plan=plan), dialled="0123", caller="Eve\n<x>", explain=True)
+    found = ask(account(numbering=plan), dialled="0123", caller="Eve\n<x>", explain=True)
 
     assert steps(found, Topic.CALLEE) == [
         ("33123", Mark.FOUND, "'0123': national, with the account's national prefix")

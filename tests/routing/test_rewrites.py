@@ -2,8 +2,8 @@
 
 import pytest
 
-from calls.rewrites import RewriteError, check, rewrite
-from tests.routing.rows import account, ask, gist, route, trunk
+from calls.routing.rewrites import RewriteError, check, rewrite
+from tests.routing.configured import account, ask, gist, route, trunk
 
 
 @pytest.mark.parametrize(
@@ -88,4 +88,4 @@ def test_a_trunk_that_has_no_form_of_the_number_does_not_end_the_hunt():
     found = ask(account(route("49", trunk(strip_digits=15), trunk("b", priority=2))))
 
     assert [target.skipped for target in found.targets] == ["number", ""]
-    assert found.targets[0].why_skipped.startswith("cannot be sent this number")
+    assert found.targets[0].skipped.words.startswith("cannot be sent this number")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calls.schedules import DAYS, ScheduleError, read_schedule
+from calls.routing.schedules import DAYS, ScheduleError, read_schedule
 
 # 2026-11-23 is a Monday.
 MON, TUE, WED, THU, FRI, SAT, SUN = (f"2026-11-{day}" for day in range(23, 30))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.routing.rows import MONDAY_NOON, account, ask, at, blocked, gist, route, trunk
+from tests.routing.configured import MONDAY_NOON, account, ask, at, blocked, gist, route, trunk
 
 A = ["PJSIP/49301@a"]
 B = ["PJSIP/49301@b"]
@@ -105,22 +105,22 @@ def test_what_cannot_be_read_refuses_the_call_rather_than_pass_over_a_block(sche
 @pytest.mark.parametrize(
     ("blocks", "caller", "expected"),
     [
-        ((), "4420", A),
-        ((blocked("4930"),), "4420", BLOCKED),
-        ((blocked("49301"),), "4420", BLOCKED),
-        ((blocked("493012"),), "4420", A),
-        ((blocked("4930", own=True),), "4420", BLOCKED),
-        ((blocked("4930", enabled=False),), "4420", A),
-        ((blocked("4930", enabled=False), blocked("49")), "4420", BLOCKED),
-        ((blocked("44", "caller"),), "4420", BLOCKED),
-        ((blocked("44", "caller"),), "+4420", BLOCKED),
-        ((blocked("44", "caller"),), "004420", BLOCKED),
-        ((blocked("44", "caller", enabled=False),), "4420", A),
+        ((), "442079", A),
+        ((blocked("4930"),), "442079", BLOCKED),
+        ((blocked("49301"),), "442079", BLOCKED),
+        ((blocked("493012"),), "442079", A),
+        ((blocked("4930", own=True),), "442079", BLOCKED),
+        ((blocked("4930", enabled=False),), "442079", A),
+        ((blocked("4930", enabled=False), blocked("49")), "442079", BLOCKED),
+        ((blocked("44", "caller"),), "442079", BLOCKED),
+        ((blocked("44", "caller"),), "+442079", BLOCKED),
+        ((blocked("44", "caller"),), "00442079", BLOCKED),
+        ((blocked("44", "caller", enabled=False),), "442079", A),
         ((blocked("44", "caller"),), "4320", A),
         ((blocked("44", "caller"),), "", A),
         # An entry is about its own side only.
-        ((blocked("49", "caller"),), "4420", A),
-        ((blocked("44"),), "4420", A),
+        ((blocked("49", "caller"),), "442079", A),
+        ((blocked("44"),), "442079", A),
     ],
 )
 def test_blocklists_refuse_before_any_route_is_looked_at(blocks, caller, expected):
@@ -134,8 +134,8 @@ def test_blocklists_refuse_before_any_route_is_looked_at(blocks, caller, expecte
         ((blocked("49", own=True),), "blocklist entry callee 49 (acme)"),
         ((blocked("49"), blocked("4930")), "blocklist entry callee 4930 (all)"),
         ((blocked("49"), blocked("49", own=True)), "blocklist entry callee 49 (acme)"),
-        ((blocked("4420", "caller"), blocked("49")), "blocklist entry callee 49 (all)"),
-        ((blocked("4420", "caller"),), "blocklist entry caller 4420 (all)"),
+        ((blocked("442079", "caller"), blocked("49")), "blocklist entry callee 49 (all)"),
+        ((blocked("442079", "caller"),), "blocklist entry caller 442079 (all)"),
     ],
 )
 def test_a_blocked_call_says_which_entry_blocks_it(blocks, reason):
@@ -149,15 +149,15 @@ def test_a_disabled_account_is_unauthorized_before_it_is_blocked():
 @pytest.mark.parametrize(
     ("policy", "of_trunk", "of_account", "received", "shown"),
     [
-        ("pass", "", "", "+4420", "4420"),
-        ("pass", "", "4955", "4420", "4420"),
+        ("pass", "", "", "+442079", "442079"),
+        ("pass", "", "4955", "442079", "442079"),
         ("pass", "", "", "", ""),
-        ("fixed", "4930", "4955", "4420", "4930"),
-        ("account", "", "4955", "4420", "4955"),
-        ("account", "4930", "4955", "4420", "4955"),
-        ("account", "4930", "", "4420", "4930"),
-        ("account", "", "", "4420", ""),
-        ("anonymous", "", "4955", "4420", ""),
+        ("fixed", "4930", "4955", "442079", "4930"),
+        ("account", "", "4955", "442079", "4955"),
+        ("account", "4930", "4955", "442079", "4955"),
+        ("account", "4930", "", "442079", "4930"),
+        ("account", "", "", "442079", ""),
+        ("anonymous", "", "4955", "442079", ""),
     ],
 )
 def test_the_trunks_policy_says_whose_number_is_shown(

@@ -4,13 +4,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from calls.models import Route
-from calls.route_csv_store import export
+from calls.route_files.store import export
+from cdr.commands import AskingCommand
 
 
-class Command(BaseCommand):
+class Command(AskingCommand):
     help = "Write all routes as CSV, in the form that import_routes reads."
 
     def add_arguments(self, parser: CommandParser) -> None:

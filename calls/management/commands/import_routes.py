@@ -1,22 +1,26 @@
 """manage.py import_routes: routes from a CSV file, all of them or none."""
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from calls import config_version
 from calls.errors import CallError
-from calls.route_csv import COLUMNS, Deck, Diff, decode
-from calls.route_csv_store import ImportRefused, carry_out, plan, quiet, read
+from calls.route_files.diff import Diff
+from calls.route_files.reading import Deck, Tick, decode
+from calls.route_files.spec import COLUMNS
+from calls.route_files.store import ImportRefused, carry_out, draft, quiet, read
+from calls.store import config_version
+from cdr.commands import AskingCommand
 
 SHOWN_CHANGES = 50
 
 
-class Command(BaseCommand):
+class Command(AskingCommand):
     help = (
         f"Import routes from a CSV file with the columns {', '.join(COLUMNS)}; targets are written "
         "trunk:priority:weight:strip:add|trunk2:…. A route that is there already (same prefix and "
@@ -74,7 +78,7 @@ class Command(BaseCommand):
                 f"{_counted(len(deck.errors), 'bad line')}; what --delete-missing would delete is "
                 "known only when all lines are good."
             )
-        diff = plan(deck, delete_missing=delete_missing, progress=progress).diff
+        diff = draft(deck, delete_missing=delete_missing, progress=progress).diff
         self._report_changes(diff)
         self.stdout.write(f"Nothing was changed. An import would be: {diff}.")
         if deck.errors:
@@ -102,7 +106,7 @@ def _counted(number: int, thing: str) -> str:
 
 
 @contextmanager
-def _progress():
+def _progress() -> Iterator[Callable[[str, int], Tick]]:
     """Bars on the terminal's error output; nothing where there is no terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -111,7 +115,7 @@ def _progress():
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console) as bars:
 
-        def begin(stage, number):
+        def begin(stage: str, number: int) -> Tick:
             task = bars.add_task(stage, total=number)
             return lambda done: bars.advance(task, done)
 

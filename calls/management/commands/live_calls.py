@@ -1,6 +1,7 @@
-"""manage.py live_calls: what is up now."""
+"""manage.py live_calls: what is up now, and an end to it."""
 
-import asyncio
+import getpass
+import sys
 from dataclasses import asdict
 from typing import IO, Any, cast
 
@@ -10,33 +11,35 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
-from rich.text import Text
 
-from calls.engine import wall_clock_ms
-from calls.errors import CallError
-from calls.live import LiveCall, LiveState, live_calls, printable
-from calls.mailbox import Mailboxes, connect
+from calls.clock import wall_clock_ms
+from calls.engine.hangup import hang_up
+from calls.engine.live import LiveCall
+from calls.engine.overview import Wanted, overview
+from calls.management.keyboard import key, keys_of
+from calls.management.live_screen import Screen, table
+from calls.store.overview import look
 
 WATCH_S = 0.5
 """Time between two looks with --watch."""
 WIDE = 160
 """Columns of the table where no terminal says how many there are."""
-STYLES = {
-    LiveState.RINGING: "yellow",
-    LiveState.EARLY_MEDIA: "yellow",
-    LiveState.TALKING: "green",
-    LiveState.ENDING: "dim",
-}
 
 
 class Command(BaseCommand):
-    help = "Show the calls that are up now, the oldest first."
+    help = "Show the calls that are up now, the oldest first; with --watch they can be hung up."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--node", metavar="NAME", help="this node's calls only")
+        parser.add_argument("--account", metavar="CODE", default="", help="this account's only")
+        parser.add_argument("--trunk", metavar="NAME", default="", help="this trunk's only")
+        parser.add_argument("--number", metavar="DIGITS", default="", help="in caller or callee")
         form = parser.add_mutually_exclusive_group()
-        form.add_argument("--watch", action="store_true", help="go on showing until Ctrl-C")
+        form.add_argument(
+            "--watch",
+            action="store_true",
+            help="a live table, in which calls can be ticked and hung up; q or Ctrl-C ends it",
+        )
         form.add_argument(
             "--json", action="store_true", help="one JSON object a line, for other programs"
         )
@@ -46,55 +49,53 @@ class Command(BaseCommand):
         if node is not None and node not in settings.ARI_NODES:
             known = ", ".join(settings.ARI_NODES) or "none"
             raise CommandError(f"ARI_NODES has no node {node!r}; it has {known}.")
+        wanted = Wanted(
+            account=options["account"],
+            trunk=options["trunk"],
+            node=node or "",
+            number=options["number"],
+        )
         try:
-            asyncio.run(self._show(node, options["watch"], options["json"]))
+            if options["watch"]:
+                _watch(wanted)
+            else:
+                self._show(found(wanted), options["json"])
         except redis.RedisError as error:
             raise CommandError(
                 f"Redis (REDIS_URL), where the live calls are, does not answer: {error}"
             ) from error
-        except CallError as error:
-            raise CommandError(str(error)) from error
         except KeyboardInterrupt:
             return
 
-    async def _show(self, node: str | None, watch: bool, as_json: bool) -> None:
-        async with connect(settings.REDIS_URL) as client:
-            mailboxes = Mailboxes(client)
-            if watch:
-                await _watch(mailboxes, node)
-                return
-            calls = await live_calls(mailboxes, node)
+    def _show(self, calls: list[LiveCall], as_json: bool) -> None:
         if as_json:
             for call in calls:
                 self.stdout.write(orjson.dumps(asdict(call)).decode())
-        else:
-            console = Console(file=cast(IO[str], self.stdout))
-            if not console.is_terminal:
-                console.width = WIDE
-            console.print(table(calls, wall_clock_ms()))
+            return
+        console = Console(file=cast(IO[str], self.stdout))
+        if not console.is_terminal:
+            console.width = WIDE
+        shown = table(calls, wall_clock_ms())
+        shown.caption = "1 live call" if len(calls) == 1 else f"{len(calls)} live calls"
+        console.print(shown)
 
 
-async def _watch(mailboxes: Mailboxes, node: str | None) -> None:
-    with Live(screen=True, auto_refresh=False) as view:
-        while True:
-            view.update(table(await live_calls(mailboxes, node), wall_clock_ms()), refresh=True)
-            await asyncio.sleep(WATCH_S)
+def found(wanted: Wanted) -> list[LiveCall]:
+    """The live calls that are asked for, the oldest first. Raises redis.RedisError."""
+    calls = [call for call in overview(look()) if wanted.takes(call)]
+    return sorted(calls, key=lambda call: (call.started_ms, call.call_id))
 
 
-def table(calls: list[LiveCall], now_ms: int) -> Table:
-    """The calls as a table; ``now_ms`` is the present, in milliseconds since the Unix epoch."""
-    shown = Table(caption=f"{len(calls)} live calls" if len(calls) != 1 else "1 live call")
-    for heading in ("call", "account", "caller", "callee", "trunk", "state"):
-        shown.add_column(heading, overflow="fold")
-    shown.add_column("for", justify="right")
-    for call in calls:
-        shown.add_row(
-            Text(printable(call.call_id)),
-            Text(call.account),
-            Text(printable(call.caller)),
-            Text(printable(call.callee)),
-            Text(call.trunk),
-            Text(call.state, style=STYLES.get(call.state, "")),
-            f"{max(0, now_ms - call.since_ms) // 1000} s",
-        )
-    return shown
+def _watch(wanted: Wanted) -> None:
+    terminal = sys.stdin.fileno()
+    if not sys.stdin.isatty():
+        raise CommandError("--watch needs a terminal; without one, ask again and again.")
+    screen, by = Screen(), getpass.getuser()
+    with keys_of(terminal), Live(screen=True, auto_refresh=False) as view:
+        while not screen.quits:
+            screen.show(found(wanted))
+            view.update(screen.draw(wall_clock_ms(), view.console.height), refresh=True)
+            ended = screen.press(key(terminal, WATCH_S))
+            if ended:
+                asked = hang_up(ended, by)
+                screen.told = f"Asked for the end of {len(asked.calls):,} calls. {asked.slow}"

@@ -1,28 +1,29 @@
 """manage.py route_number: where a call would go, and why."""
 
 import sys
-from datetime import UTC, datetime
 from typing import IO, Any, cast
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import DatabaseError, InterfaceError
+from django.core.management.base import CommandError, CommandParser
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from calls.explanation import Explanation, explain
-from calls.live import printable
 from calls.models import Account
-from calls.steps import Mark
+from calls.routing.steps import Mark
+from calls.text import printable
+from calls.whatif.explanation import Explanation, explain
+from cdr.commands import AskingCommand
+from cdr.moments import moment_of, ms_of
 
 WIDE = 160
 """Columns of the table where no terminal says how many there are."""
 STYLES = {Mark.FOUND: "green", Mark.PASSED_OVER: "dim", Mark.REFUSED: "bold red"}
 
 
-class Command(BaseCommand):
+class Command(AskingCommand):
+    ends_with = 2
     help = "Show where a call would go, and why. Exits 0 if it is routed, 1 if refused."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -39,22 +40,13 @@ class Command(BaseCommand):
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            account = options["account"] or _only_account()
-            explanation = explain(
-                options["number"],
-                account=account,
-                caller=options["caller"],
-                at_ms=_moment_ms(options["at"]),
-                call_id=options["call_id"],
-            )
-        except (DatabaseError, InterfaceError) as error:
-            why = str(error).partition("\n")[0]
-            raise CommandError(
-                f"The database (DATABASE_URL) does not answer: {why}. Check that it is up and that "
-                "`manage.py migrate` has been run.",
-                returncode=2,
-            ) from error
+        explanation = explain(
+            options["number"],
+            account=options["account"] or _only_account(),
+            caller=options["caller"],
+            at_ms=_moment_ms(options["at"]),
+            call_id=options["call_id"],
+        )
         console = Console(file=cast(IO[str], self.stdout), highlight=False)
         if not console.is_terminal:
             console.width = WIDE
@@ -66,7 +58,7 @@ class Command(BaseCommand):
 def show(console: Console, explanation: Explanation) -> None:
     """Print the decision, step by step, and its outcome."""
     facts = explanation.facts
-    when = datetime.fromtimestamp(facts.at_ms / 1000, UTC)
+    when = moment_of(facts.at_ms)
     table = Table(caption=f"as of {when:%a %Y-%m-%d %H:%M:%S} UTC", caption_justify="left")
     for heading in ("", "looked at", "came of it", "why"):
         table.add_column(heading, overflow="fold")
@@ -98,7 +90,7 @@ def _only_account() -> str:
 
 def _moment_ms(text: str | None) -> int:
     if text is None:
-        return int(timezone.now().timestamp() * 1000)
+        return ms_of(timezone.now())
     try:
         moment = parse_datetime(text.strip())
     except ValueError:
@@ -107,4 +99,4 @@ def _moment_ms(text: str | None) -> int:
         raise CommandError(
             f"{text!r} is no time; write it as 2026-12-24T18:00 or with +01:00.", returncode=2
         )
-    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+    return ms_of(moment)

@@ -1,182 +1,212 @@
-"""`make bench`: a bare program, then Ringmaster, under the same calls on the same Asterisk.
+"""`make bench`: two bare programs and Ringmaster, in turn, under the same calls on one Asterisk.
 
-    python -m tests.lab.bench [--rate CALLS] [--seconds S] [--parallel CALLS]
+    python -m tests.lab.bench [--rates 20,50,80,100] [--seconds S] [--repeat N] [--parallel CALLS]
+                              [--only ringmaster] [--write]
 
-Exits 1 when a call failed, a CDR is missing or double, or something was left over. Times and CPU
-are reported, not judged: they depend on the machine.
+In turn (a b c a b c), so that what the machine does meanwhile falls on all. A contestant that fails
+calls at a rate is not asked for a higher one. Then the test of many calls at a time: ``--parallel``
+calls placed by baresip, with real audio, to numbers that answer with tt-monkeys.
+
+Exits 1 when Ringmaster failed a call, a CDR is missing or double, or something was left over. Times
+and CPU are reported, not judged: they depend on the machine. ``--write`` puts the results into
+benchmarks/results.
 """
 
 import argparse
+import json
+import os
+import platform
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.markdown import Markdown
 
-from tests.lab import services
 from tests.lab.asterisk import Asterisk
-from tests.lab.bench import load
+from tests.lab.asterisk_config import REPOSITORY
+from tests.lab.baresip import Phone
+from tests.lab.bench import contestants, load, report
+from tests.lab.bench.contestants import BARE_HTTP, BARE_SOCKET, RINGMASTER, Contestant
 from tests.lab.bench.product import Product
 from tests.lab.errors import LabError
-from tests.lab.processes import Child, temporary_folder
-from tests.lab.sip import Caller, Carrier, RunningCalls
-from tests.lab.waiting import wait_for
+from tests.lab.processes import temporary_folder
+from tests.lab.sip import Caller, Carrier
+from tests.lab.stack import cpu_seconds
+
+RESULTS = REPOSITORY / "benchmarks" / "results"
+IDLE_S = 15.0
+TALK_S = 20.0
+"""How long the parallel calls all talk while their cost is measured."""
+DIALS_A_SECOND = 25
 
 console = Console()
-WARM_UP_S = 4
+Maker = Callable[[], AbstractContextManager[Contestant]]
 
 
-def main() -> int:
-    """Run everything and give the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tests.lab.bench")
-    parser.add_argument("--rate", type=int, default=50, help="calls a second (default 50)")
-    parser.add_argument("--seconds", type=int, default=30, help="length of the load (default 30)")
-    parser.add_argument("--parallel", type=int, default=200, help="tt-monkeys calls at once")
-    options = parser.parse_args()
-    folder = temporary_folder("bench")
-    try:
-        with Asterisk() as asterisk, Carrier(asterisk.carrier_ports["carrier-a"]):
-            caller = Caller(asterisk.sip_port)
-            console.print(f"Bare program: {options.rate} calls/s for {options.seconds} s …")
-            with _bare(folder, asterisk) as pid:
-                bare = _measure(
-                    caller,
-                    {"bare": pid, "asterisk": asterisk.pid},
-                    options,
-                    asterisk.wait_until_empty,
-                )
-            console.print(f"Ringmaster: {options.rate} calls/s for {options.seconds} s …")
-            with _product(folder, asterisk) as product:
-                pids = {**product.pids, "asterisk": asterisk.pid}
-                ours = _measure(caller, pids, options, product.settle)
-                wrong = _wrong(product, _warm_up(options) + options.rate * options.seconds)
-                _report(bare, ours)
-                wrong += _parallel(caller, product, options.parallel)
-    except LabError as error:
-        console.print(f"[red]{error}[/red]")
-        return 1
-    failed = bare.failed, ours.failed
-    console.print(f"Failed calls: {failed[0]} of the bare program, {failed[1]} of Ringmaster.")
-    for sentence in wrong:
-        console.print(f"[red]{sentence}[/red]")
-    return 1 if wrong or any(failed) else 0
+class Bench:
+    """One run: what was measured, and what was wrong."""
+
+    def __init__(self, options: argparse.Namespace, asterisk: Asterisk, folder: Path) -> None:
+        self._options = options
+        self._asterisk = asterisk
+        self._caller = Caller(asterisk.sip_port)
+        self._makers: dict[str, Maker] = {
+            BARE_HTTP: lambda: contestants.bare(folder, asterisk, rest="http"),
+            BARE_SOCKET: lambda: contestants.bare(folder, asterisk, rest="websocket"),
+            RINGMASTER: lambda: contestants.ringmaster(folder, asterisk),
+        }
+        self._runs: dict[tuple[str, int], list[load.Run]] = defaultdict(list)
+        self.wrong: list[str] = []
+        self.facts: dict[str, Any] = {}
+
+    def rates(self) -> None:
+        """Every contestant at every rate, as often as asked for."""
+        for turn in range(1, self._options.repeat + 1):
+            for name, make in self._makers.items():
+                if self._options.only in (None, name.partition(",")[0].lower()):
+                    with make() as contestant:
+                        self._one(contestant, turn)
+
+    def _one(self, contestant: Contestant, turn: int) -> None:
+        placed = load.warm_up(self._caller, contestant)
+        for rate in self._options.rates:
+            seconds = self._options.seconds
+            console.print(f"Turn {turn}, {contestant.name}: {rate} calls/s for {seconds} s …")
+            run = load.run(self._caller, contestant, self._asterisk, rate=rate, seconds=seconds)
+            self._runs[contestant.name, rate].append(run)
+            placed += rate * seconds
+            if run.failed:
+                console.print(f"{run.failed} calls failed.")
+                break
+        if contestant.product is not None:
+            self.wrong += _wrong(contestant.product, placed, self._failed())
+            if turn == self._options.repeat:
+                idle = load.idle_percent(contestant, IDLE_S)
+                self.facts["idle_percent_of_a_core"] = round(idle, 2)
+                if self._options.parallel:
+                    self.wrong += self._parallel(contestant, contestant.product)
+
+    def _failed(self) -> int:
+        return sum(
+            run.failed
+            for (name, _), runs in self._runs.items()
+            for run in runs
+            if name == RINGMASTER
+        )
+
+    @property
+    def rows(self) -> list[report.Row]:
+        """The medians, by rate and then by contestant."""
+        keys = sorted(self._runs, key=lambda key: (key[1], list(self._makers).index(key[0])))
+        return [report.row_of(self._runs[key]) for key in keys]
+
+    def _parallel(self, contestant: Contestant, product: Product) -> list[str]:
+        """So many calls at a time by baresip, talked through; what is ours of the machine."""
+        count = self._options.parallel
+        console.print(f"{count} parallel calls by baresip to tt-monkeys …")
+        before = sum(product.cdrs().values())
+        began, cpu = time.monotonic(), self._cpu(contestant)
+        with Phone(self._asterisk.sip_port) as phone:
+            for index in range(count):
+                phone.dial(f"8801{index:04}")
+                time.sleep(max(0.0, began + (index + 1) / DIALS_A_SECOND - time.monotonic()))
+            phone.wait_for(lambda: phone.established >= count)
+            at_once = product.live()
+            talking, talking_cpu = time.monotonic(), self._cpu(contestant)
+            time.sleep(TALK_S)
+            talked = (self._cpu(contestant) - talking_cpu) / (time.monotonic() - talking)
+            answered = phone.established
+            phone.hang_up_all()
+            product.settle()
+        seconds = time.monotonic() - began
+        share = (self._cpu(contestant) - cpu) / seconds / (os.cpu_count() or 1)
+        written = sum(product.cdrs().values()) - before
+        self.facts["parallel"] = {
+            "calls": count,
+            "answered": answered,
+            "at_once": at_once,
+            "cdrs": written,
+            "seconds": round(seconds, 1),
+            "our_percent_of_the_machine": round(100 * share, 2),
+            "our_percent_while_they_talk": round(100 * talked / (os.cpu_count() or 1), 2),
+        }
+        if answered == at_once == written == count:
+            return []
+        return [f"Of {count} parallel calls {answered} were answered, {written} CDRs written."]
+
+    def _cpu(self, contestant: Contestant) -> float:
+        return sum(cpu_seconds(pid) for pid in contestant.pids.values())
 
 
-def _warm_up(options: argparse.Namespace) -> int:
-    return int(min(options.rate, 20) * WARM_UP_S)
-
-
-def _measure(
-    caller: Caller,
-    pids: Mapping[str, int],
-    options: argparse.Namespace,
-    settled: Callable[[], None],
-) -> load.Run:
-    warm = _warm_up(options)
-    caller.call(load.AT_ONCE, talk_ms=500, count=warm, rate=min(options.rate, 20))
-    settled()
-    return load.run(caller, pids, rate=options.rate, seconds=options.seconds, settled=settled)
-
-
-@contextmanager
-def _bare(folder: Path, asterisk: Asterisk) -> Iterator[int]:
-    command = [sys.executable, "-m", "tests.lab.bare", asterisk.ari_url, "PJSIP/{number}@carrier-a"]
-    program = Child("bare program", command, folder / "bare.log")
-    try:
-        wait_for(asterisk.has_app, timeout_s=20, failure=lambda: program.log_tail())
-        yield program.pid
-    finally:
-        program.stop()
-
-
-@contextmanager
-def _product(folder: Path, asterisk: Asterisk) -> Iterator[Product]:
-    server = services.Redis().start()
-    try:
-        with services.database_url() as database_url:
-            product = Product(folder, asterisk, server, database_url)
-            try:
-                product.start()
-                yield product
-            finally:
-                product.stack.stop()
-    finally:
-        server.stop()
-
-
-def _wrong(product: Product, expected: int) -> list[str]:
-    """What is not as it should be after so many answered calls."""
+def _wrong(product: Product, placed: int, failed: int) -> list[str]:
+    """What is not as it should be after so many calls, of which so many were not answered."""
     wrong = []
     cdrs = product.cdrs()
-    if cdrs != {"answered": expected}:
-        wrong.append(f"{expected} calls were answered, but the CDRs are {cdrs}.")
+    if cdrs.get("answered", 0) != placed - failed:
+        wrong.append(f"{placed - failed} calls were answered, but the CDRs are {cdrs}.")
     left = product.leftovers()
     if left:
         wrong.append(f"Left over: {', '.join(left[:20])}.")
     return wrong
 
 
-def _report(bare: load.Run, ours: load.Run) -> None:
-    table = Table(title=f"{ours.rate} calls/s, {len(ours.calls.seen)} calls of 2 s each")
-    for heading in ("", "bare program", "Ringmaster"):
-        table.add_column(heading, justify="right" if heading else "left")
-    for percent in (50, 99):
-        table.add_row(
-            f"answer time p{percent}, ms",
-            *(f"{run.calls.answer_percentile_ms(percent):.1f}" for run in (bare, ours)),
-        )
-    own = [name for name in ours.costs if name != "asterisk"]
-    for name in own:
-        table.add_row(f"CPU a call, {name}, ms", "", f"{ours.cpu_ms([name]):.2f}")
-    total = bare.cpu_ms(["bare"]), ours.cpu_ms(own)
-    table.add_row("CPU a call, together, ms", f"{total[0]:.2f}", f"{total[1]:.2f}")
-    table.add_row("  times the bare program", "1.0", f"{total[1] / total[0]:.1f}")
-    table.add_row(
-        "CPU a call, Asterisk, ms", *(f"{run.cpu_ms(['asterisk']):.2f}" for run in (bare, ours))
-    )
-    for name in own:
-        table.add_row(f"memory, {name}, MB", "", _memory(ours.costs[name]))
-    table.add_row("memory, bare program, MB", _memory(bare.costs["bare"]), "")
-    console.print(table)
-
-
-def _memory(cost: load.Cost) -> str:
-    return f"{cost.rss_before / 1e6:.1f} → {cost.rss_after / 1e6:.1f}"
-
-
-def _answered(running: RunningCalls) -> int:
-    return sum(call.final == 200 for call in running.seen())
-
-
-def _parallel(caller: Caller, product: Product, count: int) -> list[str]:
-    """So many calls up at the same time to numbers that answer with tt-monkeys."""
-    console.print(f"{count} parallel calls to tt-monkeys …")
-    before = product.cdrs().get("answered", 0)
-    began = time.monotonic()
-    numbers = [f"8801{index:04}" for index in range(count)]
-    running = caller.start(numbers, talk_ms=count * 40 + 4000, rate=25)
+def main() -> int:
+    """Run everything and give the exit code."""
+    options = _options()
     try:
-        wait_for(
-            lambda: _answered(running) == count,
-            timeout_s=60,
-            failure=lambda: f"{_answered(running)} of {count} calls were answered.",
-        )
-        at_once = product.live()
-        calls = running.wait()
-    finally:
-        running.stop()
-    product.settle()
-    console.print(
-        f"{calls.answered} of {count} answered, {at_once} live at once, "
-        f"{product.cdrs().get('answered', 0) - before} CDRs, {time.monotonic() - began:.0f} s."
+        with Asterisk() as asterisk, Carrier(asterisk.carrier_ports["carrier-a"]):
+            bench = Bench(options, asterisk, temporary_folder("bench"))
+            bench.rates()
+    except LabError as error:
+        console.print(f"[red]{error}[/red]")
+        return 1
+    rows = bench.rows
+    bench.facts |= {
+        "date": datetime.now(UTC).date().isoformat(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        "seconds": options.seconds,
+        "highest_rate": {name: report.highest_rate(rows, name) for name in bench._makers},
+    }
+    notes = [f"{name}: {value}" for name, value in bench.facts.items()]
+    text = report.markdown(rows, notes)
+    console.print(Markdown(text))
+    if options.write:
+        _write(rows, bench.facts, text)
+    for sentence in bench.wrong:
+        console.print(f"[red]{sentence}[/red]")
+    return (
+        1 if bench.wrong or any(row.failed for row in rows if row.contestant == RINGMASTER) else 0
     )
-    wrong = _wrong(product, before + count)
-    if at_once != count:
-        wrong.append(f"Only {at_once} of {count} calls were up at the same time.")
-    return wrong
+
+
+def _write(rows: list[report.Row], facts: dict[str, Any], text: str) -> None:
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "latest.json").write_text(json.dumps(report.as_json(rows, facts), indent=1) + "\n")
+    (RESULTS / "latest.svg").write_text(report.svg(rows))
+    (RESULTS / "latest.md").write_text(text)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.lab.bench")
+    parser.add_argument(
+        "--rates",
+        type=lambda text: [int(rate) for rate in text.split(",")],
+        default=[20, 50, 80, 100],
+        help="calls a second, rising (default 20,50,80,100)",
+    )
+    parser.add_argument("--seconds", type=int, default=30, help="length of each load (default 30)")
+    parser.add_argument("--repeat", type=int, default=3, help="how often (default 3; medians)")
+    parser.add_argument("--parallel", type=int, default=200, help="calls at once (0: none)")
+    parser.add_argument("--only", choices=("bare", "ringmaster"), help="measure these alone")
+    parser.add_argument("--write", action="store_true", help="write benchmarks/results")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -3,25 +3,30 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 
 import redis
 
 from tests.lab.asterisk import Asterisk
-from tests.lab.asterisk_config import REPOSITORY
 from tests.lab.errors import LabError
 from tests.lab.services import Redis
-from tests.lab.stack import Stack
+from tests.lab.stack import HERE, Checkout, Stack
 from tests.lab.waiting import wait_for
 
+CPS_LIMITS = 2
+"""Limits of calls a second that count each call: its account's and its trunk's."""
 CONFIGURE = """
-from calls.models import Account, Route, RouteTarget, Trunk
-Account.objects.create(code="demo", name="Demo")
+from calls.models import Account, Limit, Route, RouteTarget, Trunk
+account = Account.objects.create(code="demo", name="Demo")
+of = [{"scope": "account", "account": account}]
 for prefix, dial in {"49": "PJSIP/{number}@carrier-a", "88": "Local/{number}@monkeys"}.items():
     trunk = Trunk.objects.create(name=dial, dial_string=dial)
     RouteTarget.objects.create(route=Route.objects.create(prefix=prefix), trunk=trunk)
+    of.append({"scope": "trunk", "trunk": trunk})
+for whose in of:
+    Limit.objects.create(**whose, metric="concurrent", value=5_000)
+    Limit.objects.create(**whose, metric="cps", value=500)
 """
 COUNT = """
 import json
@@ -32,17 +37,55 @@ print(json.dumps({row["disposition"]: row["n"]
 """
 
 
+def environment_of(redis_url: str, database_url: str, ari_nodes: str) -> dict[str, str]:
+    """The settings of a Ringmaster under load."""
+    return {
+        "SECRET_KEY": os.urandom(32).hex() * 2,
+        "REDIS_URL": redis_url,
+        "DATABASE_URL": database_url,
+        "ARI_NODES": ari_nodes,
+        "LOG_LEVEL": "INFO",
+        "LOCAL_CONTEXTS": "monkeys",
+        "NEW_ACCOUNT_MAX_CALLS": "0",
+        "NEW_ACCOUNT_MINUTES_A_DAY": "0",
+        "NEW_ACCOUNT_PREFIXES": "",
+    }
+
+
+def manage(environment: Mapping[str, str], *arguments: str, checkout: Checkout = HERE) -> str:
+    """Run manage.py and give what it prints; raises LabError when it fails."""
+    done = subprocess.run(
+        [checkout.programs / "python", "manage.py", *arguments],
+        cwd=checkout.folder,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        told = f"{done.stdout[:2000]}{done.stderr[-2000:]}"
+        raise LabError(f"manage.py {arguments[0]} failed:\n{told}")
+    return done.stdout
+
+
+def configure(environment: Mapping[str, str]) -> None:
+    """Write the account, trunks, routes and limits that a load needs."""
+    manage(environment, "shell", "--no-imports", "--command", CONFIGURE)
+
+
 class Product:
     """Ringmaster, running with a Redis and a database of its own."""
 
-    def __init__(self, folder: Path, asterisk: Asterisk, server: Redis, database_url: str) -> None:
-        self.environment = {
-            "SECRET_KEY": os.urandom(32).hex() * 2,
-            "REDIS_URL": server.url,
-            "DATABASE_URL": database_url,
-            "ARI_NODES": asterisk.ari_nodes,
-            "LOG_LEVEL": "INFO",
-        }
+    def __init__(
+        self,
+        folder: Path,
+        asterisk: Asterisk,
+        server: Redis,
+        database_url: str,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self.environment = environment_of(server.url, database_url, asterisk.ari_nodes)
+        self.environment |= settings or {}
         self._asterisk = asterisk
         self._redis_pid = server.pid
         self.redis = redis.Redis.from_url(server.url)
@@ -50,8 +93,8 @@ class Product:
 
     def start(self) -> None:
         """Migrate, configure, start every process and wait until it works."""
-        self._manage("migrate", "--verbosity", "0")
-        self._shell(CONFIGURE)
+        manage(self.environment, "migrate", "--verbosity", "0")
+        configure(self.environment)
         self.stack.start()
         self.stack.wait_ready(self._asterisk)
 
@@ -64,13 +107,19 @@ class Product:
 
     def cdrs(self) -> dict[str, int]:
         """Rows in the database by disposition."""
-        found: dict[str, int] = json.loads(self._shell(COUNT))
+        found: dict[str, int] = json.loads(
+            manage(self.environment, "shell", "--no-imports", "--command", COUNT)
+        )
         return found
 
     def settle(self) -> None:
-        """Wait until no call lives and every CDR has left the stream; raises LabError."""
+        """Wait until no call lives and CDRs and traces have left their streams; raises LabError."""
         wait_for(
-            lambda: not self.live() and not self.redis.xlen("ringmaster:cdrs"),
+            lambda: (
+                not self.live()
+                and not self.redis.xlen("ringmaster:cdrs")
+                and not self.redis.xlen("ringmaster:traces")
+            ),
             timeout_s=60,
             failure=lambda: (
                 f"{self.live()} calls live, {self.redis.xlen('ringmaster:cdrs')} "
@@ -89,19 +138,3 @@ class Product:
             if self.redis.hkeys(key) != [b"over"]:
                 keys.append(key.decode())
         return self._asterisk.leftovers() + keys
-
-    def _shell(self, code: str) -> str:
-        return self._manage("shell", "--no-imports", "--command", code)
-
-    def _manage(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=REPOSITORY,
-            env={**os.environ, **self.environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise LabError(f"manage.py {arguments[0]} failed:\n{done.stderr[-2000:]}")
-        return done.stdout

@@ -18,7 +18,6 @@ import random
 import secrets
 import statistics
 import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -64,7 +63,7 @@ class Figures:
     @property
     def wrong(self) -> list[str]:
         """What is not as it must be, in sentences."""
-        from calls.directory import REMEMBERED
+        from calls.store.directory import REMEMBERED
 
         found = [
             f"The query reads the whole of {table}:\n{self.plan}"
@@ -154,15 +153,23 @@ def _block(n: int, prefix: str, accounts: list[int]) -> tuple[object, ...]:
 
 
 def _copy(cursor: Any, table: str, columns: str, rows: Iterator[tuple[object, ...]]) -> None:
+    from psycopg2 import extensions
+
     text = "".join("\t".join(map(str, row)) + "\n" for row in rows)
-    cursor.copy_expert(f"COPY {table} ({columns}) FROM STDIN", io.StringIO(text))
+    # COPY does not go with the way in which Ringmaster's own connections wait (cdr/patience.py).
+    waits = extensions.get_wait_callback()
+    extensions.set_wait_callback(None)
+    try:
+        cursor.copy_expert(f"COPY {table} ({columns}) FROM STDIN", io.StringIO(text))
+    finally:
+        extensions.set_wait_callback(waits)
 
 
 async def _measure(
     prefixes: list[str], calls: int
 ) -> tuple[list[float], list[float], list[float], int, int, int, int]:
-    from calls import directory as directory_module
-    from calls.directory import Directory
+    from calls.store import directory as directory_module
+    from calls.store.directory import Directory
 
     directory = Directory(7200)
     await directory.warm()
@@ -182,29 +189,12 @@ async def _measure(
         await _one_by_one(directory, asked, fill, progress, "As many again")
         later = _own_rss()
     remembered = len(directory._accounts._kept)
-    _disconnect(directory)
+    directory.close()
     return first, at_once, known, begin, full, later, remembered
 
 
-def _disconnect(directory: Any) -> None:
-    """Close the directory with its threads' connections: they would keep the database in use."""
-    from django.db import connection
-
-    from calls.directory import QUERY_THREADS
-
-    together = threading.Barrier(QUERY_THREADS)
-
-    def disconnect() -> None:
-        together.wait(10)
-        connection.close()
-
-    for ended in [directory._threads.submit(disconnect) for _ in range(QUERY_THREADS)]:
-        ended.result(20)
-    directory.close()
-
-
 def _facts(draw: random.Random, prefixes: list[str]) -> Any:
-    from calls.routing import CallFacts
+    from calls.routing.choice import CallFacts
 
     prefix = draw.choice(prefixes)
     rest = str(draw.randrange(10**11, 10**12))[: 13 - len(prefix)]
@@ -246,7 +236,7 @@ def _plan(prefixes: list[str]) -> str:
     """What PostgreSQL does for one call, as EXPLAIN ANALYZE tells it."""
     from django.db import connection
 
-    from calls.lookup import parameters, query
+    from calls.store.lookup import parameters, query
 
     with connection.cursor() as cursor:
         cursor.execute(

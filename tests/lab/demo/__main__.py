@@ -90,19 +90,32 @@ def _run(stage: Stage, folder: Path) -> int:
     from tests.lab.demo.verdict import judge
 
     out = stdout()
+    ill = _examine()
     with Board(out, scenario.CALLS) as board:
-        outcome = Calling(stage, board).run()
-    judged, faults = judge(scenario.CALLS, outcome.records, outcome.heard)
+        played = Calling(stage, board).run()
+    judged, faults = judge(scenario.CALLS, played.records, played.heard)
     out.print(records(judged))
     faults = [
+        *ill,
         *(f"{each.call.title}: {fault}." for each in judged for fault in each.faults),
         *faults,
-        *outcome.faults,
+        *played.faults,
         *_process_faults(stage),
     ]
     _print_verdict(out, len(judged), faults, folder)
     out.print(f"\nAdmin: {stage.admin_url}   login: {ADMIN}   password: {stage.password}")
     return 1 if faults else 0
+
+
+def _examine() -> list[str]:
+    """Let the doctor look before the first call; gives a sentence where it finds anything wrong."""
+    from django.core.management import call_command
+
+    try:
+        call_command("ari_doctor")
+    except SystemExit:
+        return ["The doctor finds something wrong: see above."]
+    return []
 
 
 def _process_faults(stage: Stage) -> list[str]:

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 
 import redis
 
-from calls.live import live_calls
-from calls.mailbox import Mailboxes, connect
+from calls.engine.live import live_calls
+from calls.store.mailbox import Mailboxes, connect
 from cdr import stream
 from cdr.models import Cdr
 from tests.lab.demo import scenario
@@ -32,7 +32,7 @@ RECORDS_S = 15.0
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Played:
     """What there is when no call is up any more."""
 
     records: Sequence[Cdr]
@@ -55,7 +55,7 @@ class Calling:
         self._live: set[str] = set()
         self._records: list[Cdr] = []
 
-    def run(self) -> Outcome:
+    def run(self) -> Played:
         """Place the calls and wait until all are over and recorded, or time is up."""
         with contextlib.ExitStack() as things:
             runner = things.enter_context(asyncio.Runner())
@@ -77,7 +77,7 @@ class Calling:
                     break
                 time.sleep(LOOK_S)
             heard, failed = self._heard()
-            return Outcome(self._records, heard, [*failed, *self._left_over(counts)])
+            return Played(self._records, heard, [*failed, *self._left_over(counts)])
 
     def _place_due(self, since_s: float) -> None:
         due = min(int(since_s / scenario.PAUSE_S) + 1, len(scenario.CALLS))

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from calls.live import printable
+from calls.text import printable
 from tests.lab.demo.scenario import DemoCall
 from tests.lab.demo.verdict import Judged, Record
 

@@ -7,6 +7,7 @@ of international networks.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 RING_TIMEOUT_S = 6
 """How long the demo's carrier may ring."""
@@ -40,7 +41,12 @@ class DemoCall:
 
 
 def _answered(title: str, number: str, trunk: str, **more: object) -> DemoCall:
-    facts: dict = {"heard": 200, "disposition": "answered", "ended_by": "caller", "sip_code": 200}
+    facts: dict[str, Any] = {
+        "heard": 200,
+        "disposition": "answered",
+        "ended_by": "caller",
+        "sip_code": 200,
+    }
     return DemoCall(title=title, number=number, trunk=trunk, **facts | more)
 
 

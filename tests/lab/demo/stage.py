@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tests.lab import services
 from tests.lab.asterisk import ARI_APP, Asterisk
+from tests.lab.asterisk_config import without_careless_callers
 from tests.lab.demo import scenario
 from tests.lab.errors import LabError
 from tests.lab.packages import console
@@ -60,7 +61,7 @@ def stage(folder: Path) -> Iterator[Stage]:
         things.enter_context(_alone(folder / "demo.lock"))
         with step("Redis"):
             redis_url = things.enter_context(services.redis_url())
-        asterisk = Asterisk(node=NODE)
+        asterisk = Asterisk(node=NODE, prepare=without_careless_callers)
         things.callback(asterisk.close)
         caller = Caller(asterisk.sip_port)
         with step("Asterisk"):
@@ -136,6 +137,8 @@ def _settings(folder: Path, redis_url: str, ari_nodes: str, web_port: int) -> di
         "ARI_APP": ARI_APP,
         "CALLS_GATEWAY": "ari_bridge.gateway.AriGateway",
         "MAX_CALL_S": "7200",
+        "LOCAL_CONTEXTS": "monkeys",
+        "NEW_ACCOUNT_PREFIXES": "",
         "WEB_BIND": f"{LOOPBACK}:{web_port}",
         "DJANGO_SETTINGS_MODULE": "project.settings",
     }
@@ -176,7 +179,13 @@ def _prepare_routes() -> None:
     from calls.models import Account, Route, Trunk
 
     for code, (name, max_call_s) in scenario.ACCOUNTS.items():
-        facts: dict[str, object] = {"name": name, "enabled": True, "max_call_s": max_call_s}
+        facts: dict[str, object] = {
+            "name": name,
+            "enabled": True,
+            "max_call_s": max_call_s,
+            # The numbers that answer with tt-monkeys are too short to be telephone numbers.
+            "short_codes": "112 882xxxx 883xxxx",
+        }
         Account.objects.update_or_create(code=code, defaults=facts)
     for name, (dial_string, ring_timeout_s) in scenario.TRUNKS.items():
         facts = {

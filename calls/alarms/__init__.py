@@ -1,0 +1,1 @@
+"""Accounts that suddenly call otherwise than they ever did: found, noted, shown."""

@@ -1,0 +1,1 @@
+"""The HTTP API, version 1: what programs may see and do, by tokens. docs/api.md has examples."""

@@ -1,0 +1,1 @@
+"""What a call does next. Pure: begin with table.py, which is the whole machine."""

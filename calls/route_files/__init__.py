@@ -1,0 +1,1 @@
+"""Routes as CSV files, in and out."""

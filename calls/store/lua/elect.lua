@@ -1,0 +1,8 @@
+-- Become the keeper of a cell's places, or remain it.
+-- KEYS  who keeps
+-- ARGV  name of the worker, ms for which it is elected
+-- Returns 1 when it is this worker, else 0.
+local keeper = redis.call('GET', KEYS[1])
+if keeper and keeper ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1

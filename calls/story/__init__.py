@@ -1,0 +1,1 @@
+"""What happened in a call, told from its journal. Pure."""

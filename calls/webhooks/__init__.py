@@ -1,0 +1,1 @@
+"""Webhooks: bringing messages to other people's programs, at least once each."""

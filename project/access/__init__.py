@@ -1,0 +1,1 @@
+"""Who gets into the admin: addresses, locks, second factors and roles."""

@@ -1,0 +1,1 @@
+"""No models: but Django tells only apps with this module that migrations are done."""

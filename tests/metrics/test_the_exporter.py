@@ -1,0 +1,129 @@
+"""What Prometheus is told, of a switch whose parts are up or away."""
+
+import shutil
+import subprocess
+import time
+from functools import partial
+
+import pytest
+from django.db import OperationalError
+
+from calls.models import Trunk
+from calls.models.webhooks import WebhookEndpoint
+from calls.store import exporter
+from calls.store.exporter import Exporter
+from calls.store.handover import hand_over
+from calls.store.heartbeats import PREFIX
+from calls.store.mailbox import ATTEND
+from calls.store.outbox import OUTBOX
+from calls.store.questions import STATES, WOULD
+from cdr.stream import FIELD, STREAM
+from tests.lab.errors import LabError
+from tests.lab.missing import cannot_be_had
+from tests.lab.packages import need_program
+from tests.metrics.readings import value
+
+pytestmark = pytest.mark.django_db
+
+
+def told():
+    return partial(value, list(Exporter().collect()))
+
+
+def test_how_a_quiet_switch_does(clean_redis, settings):
+    Trunk.objects.create(name="a", dial_string="PJSIP/{number}@a")
+    settings.ARI_NODES = {"pbx1": None}
+    of = told()
+    assert (of("ringmaster_redis_up"), of("ringmaster_limits_redis_up")) == (1, 1)
+    assert of("ringmaster_database_up") == 1
+    assert of("ringmaster_calls_up") == 0
+    assert of("ringmaster_mail_overdue_seconds") == 0
+    for kind in ("bridge", "calls", "records"):
+        assert of("ringmaster_processes", kind=kind) == 0
+    assert of("ringmaster_node_listeners", node="pbx1") == 0
+    assert of("ringmaster_trunk_state", trunk="a", state="up") == 1
+    assert of("ringmaster_trunk_state", trunk="a", state="down") == 0
+
+
+def test_calls_that_wait_records_that_wait_and_who_is_alive(clean_redis, settings):
+    settings.ARI_NODES = {"pbx1": None}
+    overdue_ms = int(time.time() * 1000) - 60_000
+    clean_redis.zadd(ATTEND, {"pbx1:1.1": overdue_ms})
+    clean_redis.xadd(STREAM, {FIELD: b"x"}, id=f"{overdue_ms}-0")
+    for pid, note in ((1, "pbx1 listens"), (2, "pbx1 stands by")):
+        clean_redis.set(f"{PREFIX}bridge:host:{pid}", f'{{"started_ms":1,"note":"{note}"}}')
+
+    of = told()
+
+    assert of("ringmaster_calls_up") == 1
+    assert of("ringmaster_mail_overdue_seconds") == pytest.approx(60, abs=5)
+    assert of("ringmaster_cdr_lag_seconds") == pytest.approx(60, abs=5)
+    assert of("ringmaster_cdrs_waiting") == 1
+    assert of("ringmaster_processes", kind="bridge") == 2
+    assert of("ringmaster_node_listeners", node="pbx1") == 1
+    assert of("ringmaster_node_standbys", node="pbx1") == 1
+
+
+def test_a_trunk_that_is_down_and_what_observed_limits_would_have_refused(clean_redis):
+    clean_redis.hset(STATES, "gone", "down 1760000000000 9 10")
+    clean_redis.hset(WOULD, "concurrent:account:demo", 3)
+    of = told()
+    assert of("ringmaster_trunk_state", trunk="gone", state="down") == 1
+    assert of("ringmaster_trunk_state", trunk="gone", state="up") == 0
+    assert of("ringmaster_limit_would_refuse", limit="concurrent:account:demo") == 3
+
+
+def test_events_that_wait_for_webhooks_and_webhooks_that_were_disabled(clean_redis):
+    WebhookEndpoint.objects.create(name="off", url="https://a.example/", enabled=False)
+    failed = {"enabled": False, "disabled_because": "410 Gone"}
+    WebhookEndpoint.objects.create(name="gone", url="https://b.example/", **failed)
+    of = told()
+    assert of("ringmaster_webhook_outbox_lag_seconds") == 0
+    assert of("ringmaster_webhooks_disabled") == 1, "who was disabled by hand is nobody's trouble"
+    waits_since_ms = int(time.time() * 1000) - 90_000
+    clean_redis.xadd(OUTBOX, {"call.begun": "{}"}, id=f"{waits_since_ms}-0")
+    assert told()("ringmaster_webhook_outbox_lag_seconds") == pytest.approx(90, abs=5)
+
+
+def test_no_more_limits_than_there_is_room_for(clean_redis):
+    clean_redis.hset(WOULD, mapping={f"cps:account:{number}": number for number in range(200)})
+    (family,) = [
+        each for each in Exporter().collect() if each.name == "ringmaster_limit_would_refuse"
+    ]
+    assert len(family.samples) == exporter.MOST_NAMES
+    assert min(one.value for one in family.samples) == 150, "the highest are those that are told"
+
+
+def test_a_redis_that_is_away_is_told_and_hides_nothing_else(settings, clean_redis):
+    settings.REDIS_URL = "redis://127.0.0.1:1/0"
+    of = told()
+    assert of("ringmaster_redis_up") == 0
+    assert (of("ringmaster_database_up"), of("ringmaster_limits_redis_up")) == (1, 1)
+    assert of("ringmaster_calls_up") is None, "what is not known is not told"
+
+
+def test_a_database_that_is_away_is_told_and_hides_nothing_else(clean_redis, monkeypatch):
+    def away(*_):
+        raise OperationalError("it is away")
+
+    monkeypatch.setattr(exporter.patience, "within", away)
+    of = told()
+    assert of("ringmaster_database_up") == 0
+    assert of("ringmaster_calls_up") == 0
+    assert of("ringmaster_webhooks_disabled") is None, "what is not known is not told"
+
+
+def test_prometheus_own_linter_has_nothing_to_say(clean_redis):
+    try:
+        promtool = need_program("promtool", "prometheus", purpose="promtool")
+    except LabError as error:
+        cannot_be_had(error)
+    assert shutil.which(promtool)
+    hand_over(clean_redis, "calls", "host:1")
+    checked = subprocess.run(
+        [promtool, "check", "metrics"],
+        input=exporter.text(exporter.registry()),
+        capture_output=True,
+        check=False,
+    )
+    assert (checked.returncode, checked.stdout + checked.stderr) == (0, b"")
