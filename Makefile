@@ -8,6 +8,8 @@ LINT_KEY := SECRET_KEY=lint-0123456789-0123456789-0123456789-0123456789-01234567
 FLOOR := 95
 # A file's tests stay together, in one process with its own Redis, database and Asterisk.
 SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
+# pytest; what fails is run by itself before it fails the whole.
+ONCE_MORE := $(RUN) -m tests.lab.once_more
 STEP = @printf '\n\033[1m== %s\033[0m\n'
 
 .PHONY: help setup demo run quick test coverage format lint bench bench-scale bench-admin chaos explore screens package image upgrade-test docs requirements clean
@@ -105,12 +107,12 @@ test: setup
 else
 test: lint
 	$(STEP) "On PostgreSQL, side by side"
-	@$(RUN) -m tests.lab.with_postgres $(RUN) -m pytest -m "not alone" $(SIDE_BY_SIDE) \
-		--cov --cov-report=term --cov-fail-under=$(FLOOR)
+	@$(RUN) -m tests.lab.with_postgres $(ONCE_MORE) -m "not alone" $(SIDE_BY_SIDE) --cov --cov-report=
+	@$(BIN)/coverage report --fail-under=$(FLOOR)
 	$(STEP) "On PostgreSQL, what runs alone"
-	@$(RUN) -m tests.lab.with_postgres $(RUN) -m pytest -m alone
+	@$(RUN) -m tests.lab.with_postgres $(ONCE_MORE) -m alone
 	$(STEP) "What touches the database, on SQLite"
-	@DATABASE_URL=sqlite://:memory: $(RUN) -m pytest -m "database and not alone" $(SIDE_BY_SIDE)
+	@DATABASE_URL=sqlite://:memory: $(ONCE_MORE) -m "database and not alone" $(SIDE_BY_SIDE)
 endif
 
 # uv's own answer for every platform and every Python from 3.11 on; the address of an index is
