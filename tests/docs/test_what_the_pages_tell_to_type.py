@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import subprocess
 
 import pytest
 from django.core.management import get_commands, load_command_class
@@ -74,18 +73,8 @@ def test_every_target_of_make_exists(page):
 
 
 def test_files_that_pages_name_are_there():
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=REPOSITORY,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.splitlines()
-    there = {part for path in listed for part in (path, path.rpartition("/")[0])}
     for page in PAGES:
         for target in re.findall(r"\]\(([^()\s#:]+)(?:#[^)]*)?\)", page.read_text()):
-            named = (page.parent / target).resolve().relative_to(REPOSITORY.resolve())
             # Links to what is made from the code are held by the site's own build.
-            known = str(named) in there or any(p.startswith(f"{named}/") for p in there)
             made = re.search(r"(^|/)(reference|explanation)/", target)
-            assert known or made, f"{page}: {target}"
+            assert (page.parent / target).exists() or made, f"{page}: {target}"

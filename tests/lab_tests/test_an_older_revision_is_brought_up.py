@@ -13,35 +13,50 @@ from tests.lab.waiting import wait_for
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(revisions, "FOLDER", tmp_path)
-    return tmp_path
+    """Where older revisions are put; nobody's but this test's."""
+    monkeypatch.setattr(revisions, "FOLDER", tmp_path / "revisions")
+    return tmp_path / "revisions"
 
 
-def commit(revision):
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A repository of one commit: a checkout that is tested need not be one itself."""
+    made = tmp_path / "repository"
+    made.mkdir()
+    (made / "Procfile").write_text("web: true\n")
+    (made / "requirements.txt").write_bytes((REPOSITORY / "requirements.txt").read_bytes())
+    git(made, "init", "--quiet")
+    git(made, "add", ".")
+    someone = ("-c", "user.name=Someone", "-c", "user.email=someone@example.org")
+    git(made, *someone, "commit", "--quiet", "--message", "First")
+    monkeypatch.setattr(revisions, "REPOSITORY", made)
+    return made
+
+
+def git(repository, *words):
     shown = subprocess.run(
-        ["git", "rev-parse", revision], cwd=REPOSITORY, capture_output=True, text=True, check=True
+        ["git", *words], cwd=repository, capture_output=True, text=True, check=True
     )
     return shown.stdout.strip()
 
 
-def test_its_files_are_those_of_the_revision(folder):
+def test_its_files_are_those_of_the_revision(repository, folder):
+    commit = git(repository, "rev-parse", "HEAD")
+    (repository / "Procfile").write_text("web: changed\n")
+
     found = revisions.checkout_of("HEAD")
 
-    assert found.folder == folder / commit("HEAD")[:12]
-    shown = subprocess.run(
-        ["git", "show", "HEAD:Procfile"], cwd=REPOSITORY, capture_output=True, text=True, check=True
-    )
-    assert (found.folder / "Procfile").read_text() == shown.stdout
-    assert (found.folder / "manage.py").exists()
+    assert found.folder == folder / commit[:12]
+    assert (found.folder / "Procfile").read_text() == "web: true\n"
 
 
-def test_the_same_libraries_are_not_installed_twice(folder):
-    pins = folder / "requirements.txt"
+def test_the_same_libraries_are_not_installed_twice(tmp_path):
+    pins = tmp_path / "requirements.txt"
     pins.write_bytes((REPOSITORY / "requirements.txt").read_bytes())
     assert revisions._programs(pins) == HERE.programs
 
 
-def test_a_revision_that_is_none_is_said():
+def test_a_revision_that_is_none_is_said(repository):
     with pytest.raises(LabError, match="no-such-revision"):
         revisions.checkout_of("no-such-revision")
 
