@@ -124,11 +124,12 @@ def test_too_many_requests_are_put_off(acme, program, settings):
 
 
 def test_wrong_tokens_of_an_address_are_slowed_down(stranger, monkeypatch):
-    # So slow that no machine is slower: 30 requests would have to take 28 seconds.
+    # So slow that no machine is slower: each of 30 requests would have to take a second.
     monkeypatch.setattr(auth, "WRONG_PER_S", 1)
     answers = [Program(f"rm_x_{number}")("get", "cdrs").status_code for number in range(30)]
     assert answers[0] == 401
-    assert answers[-1] == 429
+    # One a second is looked up after that, and it may be the last.
+    assert 429 in answers
 
 
 def test_an_address_that_is_not_there_is_a_problem_too(stranger):

@@ -4,20 +4,17 @@ Debian 12 has no asterisk package; Debian forky has 22 LTS. debootstrap puts a m
 folder, once (about 600 MB and half a minute), and Asterisk runs chrooted there.
 """
 
-import contextlib
-import fcntl
 import os
 import re
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab.asterisk_config import REPOSITORY
 from tests.lab.errors import LabError
-from tests.lab.packages import need_program, run_visibly
+from tests.lab.packages import locked, need_program, run_visibly
 
 ROOT_SETTING = "RINGMASTER_LAB_ASTERISK_ROOT"
 MIRROR_SETTING = "RINGMASTER_LAB_DEBIAN_MIRROR"
@@ -74,14 +71,6 @@ def _version(program: str) -> int:
     shown = subprocess.run([program, "-V"], capture_output=True, text=True, check=False).stdout
     found = re.match(r"Asterisk (\d+)", shown)
     return int(found[1]) if found else 0
-
-
-@contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """One process at a time."""
-    with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _build(root: Path) -> None:

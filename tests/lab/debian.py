@@ -11,9 +11,9 @@ from pathlib import Path
 from types import TracebackType
 
 from tests.lab.asterisk_config import REPOSITORY
-from tests.lab.asterisk_root import debian_mirror, locked, seal
+from tests.lab.asterisk_root import debian_mirror, seal
 from tests.lab.errors import LabError
-from tests.lab.packages import need_program, run_visibly
+from tests.lab.packages import locked, need_program, run_visibly
 from tests.lab.processes import Child, temporary_folder
 from tests.lab.waiting import wait_for
 

@@ -1,18 +1,25 @@
 """Programs of the system that the lab needs, installed with apt where that is possible."""
 
 import contextlib
+import fcntl
 import functools
 import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from rich.console import Console
 
 from tests.lab.errors import LabError
 
 console = Console(stderr=True)
+
+# Where only root writes, and one for the whole machine: apt is, too.
+APT_LOCK = Path("/run/ringmaster-lab-apt.lock")
+OTHERS_S = 600
+"""How long apt waits for an apt that is not ours, such as a machine's own upgrade, in seconds."""
 
 
 def run_visibly(
@@ -85,14 +92,32 @@ def need(found: Callable[[], bool], *packages: str, purpose: str) -> None:
     names = " ".join(packages)
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         raise LabError(f"{purpose} is missing. Install it (on Debian: apt-get install {names}).")
-    _apt_lists_are_fresh()
-    run_visibly(
-        f"Installing {names}",
-        ["apt-get", "install", "-y", "-q", "--no-install-recommends", *packages],
-        env={"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"},
-    )
+    with locked(APT_LOCK):
+        # Tests run side by side: another process may have brought it meanwhile.
+        if not found():
+            _install(packages)
     if not found():
         raise LabError(f"{purpose} is still missing after installing {names}.")
+
+
+def _install(packages: Sequence[str]) -> None:
+    _apt_lists_are_fresh()
+    run_visibly(
+        f"Installing {' '.join(packages)}",
+        [
+            *("apt-get", "install", "-y", "-q", "--no-install-recommends"),
+            *("-o", f"DPkg::Lock::Timeout={OTHERS_S}", *packages),
+        ],
+        env={"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"},
+    )
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """One process at a time."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def need_program(program: str, *packages: str, purpose: str) -> str:
