@@ -15,6 +15,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from cdr.hidden import HidesColumns
 from project.access import second_factor
 
 admin.site.site_title = "Ringmaster"
@@ -72,8 +73,10 @@ class GroupAdmin(DjangoGroupAdmin, ModelAdmin):
     pass
 
 
-class SignInAdmin(ModelAdmin):
+class SignInAdmin(HidesColumns, ModelAdmin):
     """What django-axes notes: to be looked at, changed by nobody."""
+
+    hidden = ("get_data", "post_data", "session_hash", "http_accept")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -54,12 +54,14 @@ def redacted(text: str) -> str:
     return text if _hidden is None else _hidden.sub(STARS, text)
 
 
-def without_traceback(record: logging.LogRecord) -> bool:
-    """A logging filter that keeps the sentence and drops what led to it.
+def strangers_without_traceback(record: logging.LogRecord) -> bool:
+    """A filter of the handler that keeps the sentence and drops what led to it, for what any
+    stranger can bring about: a request with a wrong Host header, a form with a million fields.
 
-    For what any stranger can bring about, such as a request with a wrong Host header.
+    Django has a logger for each kind of them, so no filter of one logger would do.
     """
-    record.exc_info = record.exc_text = None
+    if record.name.startswith("django.security"):
+        record.exc_info = record.exc_text = None
     return True
 
 
@@ -83,11 +85,18 @@ class OneLineFormatter(logging.Formatter):
 
     Dialled numbers and caller names reach the log; a line break in one could forge an entry, an
     escape sequence could change the terminal. Controls are therefore written out as ``\\x0a``.
-    Tracebacks keep their lines. Secrets are left out, wherever they come from.
+    Tracebacks keep their lines, each with a bar in front. Secrets are left out, wherever they come
+    from.
     """
 
     def format(self, record: logging.LogRecord) -> str:
         return redacted(super().format(record))
+
+    def formatException(self, ei: Any) -> str:
+        # What an exception says may be a stranger's text with line breaks in it, and no line of it
+        # is to look like an entry.
+        lines = super().formatException(ei).split("\n")
+        return "\n".join(f"  | {line.translate(_CONTROLS)}" for line in lines)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         record.message = record.message.translate(_CONTROLS)

@@ -12,7 +12,7 @@ import environ
 from csp.constants import NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 
 from project import environment, tls
-from project.logs import unless_health, without_traceback
+from project.logs import strangers_without_traceback, unless_health
 from project.navigation import SECTIONS, favicon, style, times_script
 
 # So that Django's generic classes may be named with their types: ModelForm[Route].
@@ -270,6 +270,7 @@ AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_CALLABLE = "project.access.lock.locked_out"
 AXES_ENABLE_ADMIN = False
 AXES_VERBOSE = False
+AXES_CLIENT_STR_CALLABLE = "project.access.lock.who"
 # A lock in the log is of use with the name and the address only; passwords are never noted.
 AXES_SENSITIVE_PARAMETERS: list[str] = []
 TWO_FACTOR = environment.one_of(
@@ -311,9 +312,9 @@ LOGGING = {
         "line": {"()": "project.logs.formatter", "form": LOG_FORMAT},
     },
     "filters": {
-        "without_traceback": {
+        "strangers_without_traceback": {
             "()": "django.utils.log.CallbackFilter",
-            "callback": without_traceback,
+            "callback": strangers_without_traceback,
         },
         "unless_health": {"()": "django.utils.log.CallbackFilter", "callback": unless_health},
     },
@@ -322,6 +323,8 @@ LOGGING = {
             "class": "logging.StreamHandler",
             "stream": "ext://sys.stderr",
             "formatter": "line",
+            # Anybody can bring these about, and fourteen lines each would bury what matters.
+            "filters": ["strangers_without_traceback"],
         }
     },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
@@ -329,8 +332,6 @@ LOGGING = {
         # Django gives this logger a handler of its own; one line an entry is enough.
         "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
         "django.request": {"filters": ["unless_health"]},
-        # Anybody can bring these about, and fourteen lines each would bury what matters.
-        "django.security.DisallowedHost": {"filters": ["without_traceback"]},
         "axes": {"level": "WARNING"},
         # Two lines for each nudge say nothing about a call and cost a fifth of the hot worker.
         "celery.worker.strategy": {"level": "WARNING"},

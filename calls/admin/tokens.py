@@ -16,6 +16,7 @@ from unfold.widgets import (  # type: ignore[attr-defined]  # exported by no lis
 
 from calls.models import ApiToken
 from calls.models.tokens import SCOPES
+from cdr.hidden import HidesColumns
 from cdr.pages import page
 
 
@@ -56,9 +57,10 @@ class TokenForm(ModelForm[ApiToken]):
         return cleaned
 
 
-class ApiTokenAdmin(ModelAdmin):
+class ApiTokenAdmin(HidesColumns, ModelAdmin):
     """A token's secret is shown when it is made, and never again."""
 
+    hidden = ("digest",)
     form = TokenForm
     empty_title = "No token yet."
     empty_help = (

@@ -23,6 +23,7 @@ from calls.models import WebhookDelivery, WebhookEndpoint
 from calls.models.webhooks import EVENTS
 from calls.webhooks.addresses import Forbidden, check_host
 from calls.webhooks.deliveries import send_again
+from cdr.hidden import HidesColumns
 from cdr.links import story_url
 from cdr.pages import page
 from cdr.paging import CappedPaginator
@@ -65,9 +66,10 @@ class EndpointForm(ModelForm[WebhookEndpoint]):
         return url
 
 
-class WebhookEndpointAdmin(ModelAdmin):
+class WebhookEndpointAdmin(HidesColumns, ModelAdmin):
     """A webhook's secret is shown when it is made, and never again."""
 
+    hidden = ("salt", "former_salt", "proof")
     form = EndpointForm
     empty_title = "No webhook yet."
     empty_help = (

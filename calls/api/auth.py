@@ -1,5 +1,6 @@
 """Who asks: the token of a request, how often it may ask, and what it may do."""
 
+import logging
 from typing import cast
 
 from django.http import HttpRequest
@@ -11,7 +12,10 @@ from calls.models.tokens import SCOPES, ApiToken, token_of
 from calls.store.throttle import wait_ms
 
 WRONG_PER_S = 5
-"""Wrong tokens a second of one address that are looked up; past it nobody asks the database."""
+"""Wrong tokens a second of one address that hear 401; further ones hear 429. A right one of the
+same address is let in meanwhile: 256 random bits are not found by trying, and whoever shares an
+address with somebody who tries is not to be kept out by that."""
+logger = logging.getLogger(__name__)
 _CHALLENGE = {"WWW-Authenticate": 'Bearer realm="ringmaster"'}
 
 
@@ -35,6 +39,7 @@ class Bearer(HttpBearer):
         found = token_of(token)
         if found is None or not found.is_valid:
             _hold_up(f"address:{address}", WRONG_PER_S)
+            logger.warning("A wrong API token was sent by %s.", address)
             detail = "This token is not known, disabled, expired, or its holder is disabled."
             raise Problem(401, "wrong-token", detail, headers=_CHALLENGE)
         _hold_up(f"token:{found.key}")
@@ -59,6 +64,12 @@ def require(token: ApiToken, *permissions: str) -> None:
         missing = ", ".join(each for each in permissions if not token.user.has_perm(each))
         detail = f"The user of token {token.name} lacks the permission: {missing}."
         raise Problem(403, "no-permission", detail)
+
+
+def may(token: ApiToken, scope: str) -> bool:
+    """Whether a token of staff has this scope, and its user what that needs."""
+    allowed = token.user is not None and token.user.has_perms(SCOPES[scope].needs)
+    return allowed and token.allows(scope)
 
 
 def staff_only(request: HttpRequest, *permissions: str) -> ApiToken:

@@ -15,6 +15,10 @@ from calls.models import ApiToken, Route
 router = Router(tags=["configuration"])
 
 
+_TRUNKS_OF_ROUTES = ("calls.view_routetarget", "calls.view_trunk")
+"""Without which nobody is told a route here: its trunks are a part of it."""
+
+
 class PageFilter(Schema):
     """Which page of a list."""
 
@@ -26,7 +30,7 @@ def _may_read(request: HttpRequest, kind: Kind) -> ApiToken:
     token = of(request)
     if token.account is not None and not kind.of_accounts:
         raise Problem(403, "staff-only", f"{kind.word.capitalize()}s are for tokens of staff.")
-    require(token, kind.permission("view"))
+    require(token, kind.permission("view"), *_TRUNKS_OF_ROUTES if kind.model is Route else ())
     return token
 
 
@@ -68,7 +72,7 @@ def _add(path: str, kind: Kind) -> None:
         found = list(rows[: asked.limit + 1])
         shown = found[: asked.limit]
         more = cursor_of(shown[-1].pk) if len(found) > len(shown) else None
-        return {"rows": [kind.document(row) for row in shown], "next": more}
+        return {"rows": [kind.document(row, token.account) for row in shown], "next": more}
 
     @router.get(
         f"/{path}/{key}",
@@ -79,7 +83,7 @@ def _add(path: str, kind: Kind) -> None:
     )
     def get_row(request: HttpRequest, key: key_type) -> dict[str, Any]:  # type: ignore[valid-type]
         token = _may_read(request, kind)
-        return kind.document(kind.get(str(key), token.account))
+        return kind.document(kind.get(str(key), token.account), token.account)
 
     @router.post(
         f"/{path}",

@@ -143,9 +143,12 @@ class Kind:
         except (ObjectDoesNotExist, ValueError):
             raise not_found(f"{self.word} {key[:80]!r}") from None
 
-    def document(self, row: Any) -> dict[str, Any]:
-        """The row as it is shown."""
+    def document(self, row: Any, account: Account | None = None) -> dict[str, Any]:
+        """The row as it is shown to staff, or to an account."""
         told = {"id": row.pk} | {name: getattr(row, name) for name in self.fields}
+        if account is not None and "note" in told:
+            # What staff writes down of a customer is not for that customer.
+            told["note"] = ""
         for field, (_, named_by) in self.refers.items():
             referred = getattr(row, field)
             told[field] = getattr(referred, named_by) if referred is not None else None

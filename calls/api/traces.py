@@ -6,7 +6,7 @@ import redis
 from django.http import HttpRequest
 from ninja import Router, Schema
 
-from calls.api.auth import Bearer, staff_only
+from calls.api.auth import Bearer, may, staff_only
 from calls.api.problems import Problem, ProblemDocument, redis_away
 from calls.errors import CallError
 from calls.store.stories import story_document, story_of, why_none
@@ -36,8 +36,9 @@ class TraceDocument(Schema):
     summary="The story of one call",
 )
 def get_trace(request: HttpRequest, call_id: str) -> dict[str, Any]:
-    """The same as the JSON of the admin's story page; of live calls too."""
-    staff_only(request)
+    """The same as the JSON of the admin's story page; of live calls too. The steps of its decision
+    and its limits are for tokens that may also ask where a call would go (``routes:explain``)."""
+    token = staff_only(request)
     try:
         story = story_of(call_id)
     except redis.RedisError:
@@ -46,4 +47,4 @@ def get_trace(request: HttpRequest, call_id: str) -> dict[str, Any]:
         raise Problem(404, "not-found", str(error)) from error
     if story is None:
         raise Problem(404, "not-found", why_none(call_id))
-    return story_document(call_id, story)
+    return story_document(call_id, story, reasons=may(token, "routes:explain"))

@@ -30,9 +30,10 @@ MIN_DIGITS = 5
 of some country, and only the account's plan says of which."""
 
 _E164 = re.compile(rf"[1-9][0-9]{{{MIN_DIGITS - 1},{MAX_PREFIX - 1}}}")
-_ELEVEN = re.compile(r"(?:1[2-9]|7)[0-9]{9,10}")
+_ELEVEN = re.compile(r"(?:1[2-9]|7(?!810))[0-9]{9,10}")
 """Numbers of the country codes 1 and 7 have eleven digits, and no area code of 1 begins with 0 or
-1. So 11880, dialled without a plan that knows it, is nobody's number."""
+1. So 11880, dialled without a plan that knows it, is nobody's number. Nor does one of 7 with 810,
+which is how one dials abroad there."""
 
 # fmt: off
 TWO_DIGITS = frozenset(map(str, (
@@ -47,6 +48,10 @@ BEGIN_WITH_0 = frozenset(
 )
 """Countries with national numbers that begin with 0. Elsewhere a 0 behind the country code is the
 national prefix, which carriers take off again: +44 0 90… is +44 90… to them."""
+
+BEGIN_WITH_00 = frozenset(["992"])
+"""… and the one of them with numbers that begin with 00. Elsewhere those two are how one dials
+abroad: a carrier in Italy that takes 39 off what it is sent would call +44 90… for +39 00 44 90…"""
 
 _DIGITS = re.compile(r"[0-9]+")
 
@@ -126,7 +131,10 @@ def is_e164(digits: str) -> bool:
     if digits[0] in "17":
         return len(digits) == 11 and _ELEVEN.fullmatch(digits) is not None
     country = country_of(digits)
-    return digits[len(country)] != "0" or country in BEGIN_WITH_0
+    rest = digits[len(country) :]
+    if rest.startswith("00"):
+        return country in BEGIN_WITH_00
+    return rest[0] != "0" or country in BEGIN_WITH_0
 
 
 def country_of(number: str) -> str:

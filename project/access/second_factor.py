@@ -88,9 +88,12 @@ class CodeForm(forms.Form):
         ),
     )
 
-    def __init__(self, user: User, *args: Any, device: TOTPDevice | None = None, **kw: Any) -> None:
+    def __init__(
+        self, request: HttpRequest, *args: Any, device: TOTPDevice | None = None, **kw: Any
+    ) -> None:
         super().__init__(*args, **kw)
-        self._user = user
+        self._user = cast(Any, request.user)
+        self._address = request.META.get("REMOTE_ADDR")
         self._device = device
         self.accepted_by: TOTPDevice | StaticDevice | None = None
 
@@ -108,7 +111,9 @@ class CodeForm(forms.Form):
             raise forms.ValidationError(
                 f"Too many wrong codes: wait {wait_s} s before the next one.", code="throttled"
             )
-        logger.warning("A wrong second factor was given for the user %s.", self._user.username)
+        logger.warning(
+            "A wrong second factor was given by %s as %r.", self._address, self._user.username
+        )
         raise forms.ValidationError(
             "This code is wrong, was used before, or is too old. Look at the app again, and at the "
             "clock of the device it runs on.",
@@ -131,7 +136,7 @@ def verify(request: HttpRequest) -> HttpResponse:
     user = cast(Any, request.user)
     if not user.is_authenticated or user.is_verified() or not is_set_up(user):
         return HttpResponseRedirect(_next(request))
-    form = CodeForm(user, request.POST or None)
+    form = CodeForm(request, request.POST or None)
     if request.method == "POST" and form.is_valid():
         verify_session(request, form.accepted_by)
         return HttpResponseRedirect(_next(request))
@@ -147,7 +152,7 @@ def second_factor(request: HttpRequest) -> HttpResponse:
     if device is not None:
         return _change(request, device)
     device, _ = TOTPDevice.objects.get_or_create(user=user, name=APP, confirmed=False)
-    form = CodeForm(user, request.POST or None, device=device)
+    form = CodeForm(request, request.POST or None, device=device)
     if request.method == "POST" and form.is_valid():
         codes = _confirm(user, device)
         verify_session(request, TOTPDevice.objects.get(pk=device.pk))
@@ -166,7 +171,7 @@ def second_factor(request: HttpRequest) -> HttpResponse:
 
 def _change(request: HttpRequest, device: TOTPDevice) -> HttpResponse:
     user = cast(Any, request.user)
-    form = CodeForm(user, request.POST or None)
+    form = CodeForm(request, request.POST or None)
     if request.method == "POST" and form.is_valid():
         if "new_codes" in request.POST:
             codes = _new_recovery_codes(user)

@@ -94,7 +94,7 @@ def test_codes_cannot_be_tried_out(set_up, sign_in, client, staff, code_of, capl
     answer = client.post(VERIFY, {"code": right})
     assert answer.status_code == 200
     assert b"Too many wrong codes" in answer.content
-    assert "A wrong second factor was given for the user kim." in caplog.text
+    assert "A wrong second factor was given by 127.0.0.1 as 'kim'." in caplog.text
     assert right not in caplog.text
 
 

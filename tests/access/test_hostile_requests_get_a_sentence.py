@@ -3,11 +3,16 @@
 PostgreSQL refuses a NUL that SQLite takes, so this is of most use on PostgreSQL.
 """
 
+import io
+import logging
+import re
+
 import pytest
 from django.contrib import admin
 from django.urls import reverse
 
 from calls.models import Account
+from project import logs
 from project.access.hygiene import MOST_BYTES
 
 LISTS = sorted(f"admin:{m._meta.app_label}_{m._meta.model_name}" for m in admin.site._registry)
@@ -113,3 +118,42 @@ def test_a_body_too_long_is_refused_before_it_is_read(client, db):
 def test_a_length_that_is_none_is_no_fault(client, db, length):
     client.raise_request_exception = False
     assert client.post("/admin/login/", {}, CONTENT_LENGTH=length).status_code < 500
+
+
+NEVER_SHOWN = re.compile(
+    r"digest|salt|proof|password|secret|session_hash|(get|post)_data|http_accept"
+)
+"""Columns that no page shows, by their names."""
+
+
+def test_no_list_is_filtered_by_a_column_that_no_page_shows(look, clean_redis, caplog):
+    """Else how many rows are left tells the column, sign by sign."""
+    caplog.set_level("CRITICAL", "django.security")
+    tried = 0
+    for model in admin.site._registry:
+        address = reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_changelist")
+        for field in model._meta.concrete_fields:
+            if NEVER_SHOWN.search(field.name):
+                answer = look(f"{address}?{field.name}__startswith=a")
+                assert answer.status_code == 400, f"{model._meta.label} by {field.name}"
+                tried += 1
+    assert tried >= 7
+
+
+def test_who_may_not_even_sign_in_writes_one_line_a_request(client, db, settings):
+    """A traceback of forty lines each would bury what matters."""
+    text = io.StringIO()
+    stream = logging.StreamHandler(text)
+    stream.setFormatter(logs.formatter("text"))
+    for name in settings.LOGGING["handlers"]["stderr"]["filters"]:
+        stream.addFilter(settings.LOGGING["filters"][name]["callback"])
+    logging.getLogger().addHandler(stream)
+    client.raise_request_exception = False
+    try:
+        many = {str(number): "x" for number in range(1_100)}
+        assert client.post("/admin/login/", many).status_code == 400
+        assert client.get("/admin/login/", headers={"host": "evil.example"}).status_code == 400
+    finally:
+        logging.getLogger().removeHandler(stream)
+    assert text.getvalue().count("\n") == 2
+    assert "Traceback" not in text.getvalue()

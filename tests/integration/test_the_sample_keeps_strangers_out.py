@@ -18,6 +18,7 @@ from ari_bridge.client import Unreachable, client_of
 from ari_bridge.node import AriNode
 from tests.lab.asterisk import ARI_USER, Asterisk
 from tests.lab.errors import LabError
+from tests.lab.fail2ban import banned
 from tests.lab.missing import cannot_be_had
 from tests.lab.ports import LOOPBACK, free_port
 from tests.lab.waiting import wait_for
@@ -210,7 +211,7 @@ def test_an_endpoint_is_used_from_its_own_addresses_only(switch):
         assert phone.call(sealed=False).startswith("SIP/2.0 401 ")
 
 
-def test_who_is_refused_stands_in_the_security_log_with_the_address(switch):
+def test_who_is_refused_stands_in_the_security_log_with_the_address(switch, tmp_path):
     log = switch.folder / "log" / "security"
     refused = {"nobody": "InvalidAccountID", "locked": "ChallengeSent", "fenced": "FailedACL"}
     for user, event in refused.items():
@@ -222,6 +223,8 @@ def test_who_is_refused_stands_in_the_security_log_with_the_address(switch):
             timeout_s=10,
             failure=lambda event=event: f"No {event} in {log.read_text()[-2000:]}",
         )
+    # By the filter that fail2ban comes with; a challenge alone is no offence.
+    assert banned(log.read_text(), "asterisk", tmp_path).count("127.0.0.1") >= 2
 
 
 DENIED = ["recordings/stored", "mailboxes", "deviceStates", "asterisk/logging"]

@@ -17,3 +17,17 @@ def test_control_characters_in_a_message_are_written_out(control):
     assert control not in line
     assert line.startswith("INFO caller Eve\\")
     assert line.endswith("INFO paid")
+
+
+def test_what_an_exception_says_is_no_entry_either():
+    formatter = OneLineFormatter("{levelname} {message}", style="{")
+    try:
+        raise ValueError("Eve\nINFO paid\x1b[2J\rINFO paid\u2028INFO paid")
+    except ValueError as error:
+        about = (type(error), error, error.__traceback__)
+    record = logging.makeLogRecord({"msg": "wrong", "levelname": "ERROR", "exc_info": about})
+    first, *others = formatter.format(record).splitlines()
+
+    assert first == "ERROR wrong"
+    assert all(line.startswith("  | ") for line in others)
+    assert "  | ValueError: Eve" in others

@@ -31,12 +31,26 @@ NO_NUMBER = ("invalid_number", 28)
         ("449012345#", NO_NUMBER),
         ("A449012345", NO_NUMBER),
         ("44901234567890123", NO_NUMBER),
+        # A carrier in Italy that takes its country code off is left with 00 44 90…
+        ("+3900449012345", NO_NUMBER),
+        ("003900449012345", NO_NUMBER),
+        ("+470044901234", NO_NUMBER),
+        ("+2250044901234", NO_NUMBER),
+        ("+8810044901234", NO_NUMBER),
+        ("+78104490123", NO_NUMBER),
     ],
 )
 def test_no_way_of_dialling_leads_around_a_blocklist_entry(plan, dialled, outcome):
     rows = account(route("", "a"), numbering=plan, blocks=(BLOCK,))
 
     assert gist(ask(rows, dialled=dialled)) == outcome
+
+
+def test_italian_numbers_with_their_0_and_tajik_ones_with_00_are_numbers_still():
+    rows = account(route("", "a"), blocks=(BLOCK,))
+
+    assert gist(ask(rows, dialled="+390612345678")) == ["PJSIP/390612345678@a"]
+    assert gist(ask(rows, dialled="+992001234567")) == ["PJSIP/992001234567@a"]
 
 
 REWRITINGS = [
