@@ -1,15 +1,23 @@
 """Looking at what stands around Asterisk: Redis, the database, processes, trunks."""
 
+import ipaddress
+import re
 from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
 from time import time
 from typing import Any
 
 import redis
+from amqp import Message
+from amqp.exceptions import AccessRefused, AMQPError, NotFound, PreconditionFailed
+from celery import current_app
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.db.migrations.executor import MigrationExecutor
+from kombu import Connection, Queue
 
-from ari_bridge.doctor.facts import Database, RedisServer, Trunk
+from ari_bridge.doctor.facts import Broker, Database, RedisServer, Trunk
 from calls.models import Trunk as TrunkModel
 from calls.models import WebhookEndpoint
 from calls.policy import policy
@@ -18,6 +26,11 @@ from calls.store.heartbeats import Process, processes
 from calls.store.impatient import impatient_redis
 from cdr.errors import first_line
 from cdr.stream import STREAM
+
+BROKER_TIMEOUT_S = 3
+_RIGHT = re.compile(r"^([\w.]+): .*?((?:configure |write |read )?access to \w+ '[^']*')")
+"""In the sentence with which RabbitMQ refuses: ``Basic.get: (403) ACCESS_REFUSED - read access to
+queue 'calls' in vhost …``; before 3.11 it does not say which access."""
 
 
 def redis_servers() -> tuple[RedisServer, ...]:
@@ -47,6 +60,83 @@ def _redis_server(url: str, names: tuple[str, ...]) -> RedisServer:
         clock_off_s=told[0] + told[1] / 1e6 - time(),
         keeps_calls=names != ("CELERY_BROKER_URL",),
     )
+
+
+def broker() -> Broker | None:
+    """RabbitMQ, asked for all that a worker asks of it; None where a Redis carries the nudges.
+
+    The queue is declared as every process of ours does it, so that it is there afterwards.
+    """
+    url = settings.CELERY_BROKER_URL
+    if url.startswith("redis"):
+        return None
+    queue = current_app.amqp.queues[settings.CELERY_TASK_DEFAULT_QUEUE]
+    connection = Connection(
+        url,
+        ssl=settings.CELERY_BROKER_USE_SSL or False,
+        connect_timeout=BROKER_TIMEOUT_S,
+        transport_options={
+            "read_timeout": BROKER_TIMEOUT_S,
+            "write_timeout": BROKER_TIMEOUT_S,
+            "confirm_publish": True,
+        },
+    )
+    host = str(connection.hostname)
+    found = Broker(
+        host,
+        user=str(connection.userid),
+        vhost=str(connection.virtual_host or "/"),
+        queue=queue.name,
+        tls=bool(connection.ssl),
+        local=_is_local(host),
+    )
+    with connection:
+        try:
+            told: Any = connection.connect()
+            wrong = [_tried(connection, each) for each in _uses(queue)]
+        except (OSError, AMQPError) as error:
+            return replace(found, error=first_line(error))
+    refused = [str(each) for each in wrong if isinstance(each, AccessRefused)]
+    return replace(
+        found,
+        version=str(told.server_properties.get("version", "")),
+        forbidden=tuple(_RIGHT.sub(r"\2 (\1)", each.partition(" in vhost")[0]) for each in refused),
+        other_kind=any(isinstance(each, PreconditionFailed) for each in wrong),
+    )
+
+
+def _uses(queue: Queue) -> tuple[Callable[[Any], Any], ...]:
+    """What workers and bridges do with a channel. The message is for a queue that nobody has, and a
+    nudge that is taken here goes back to its place."""
+    nobody = "ringmaster.doctor.nobody"
+
+    def take(channel: Any) -> None:
+        message = channel.basic_get(queue.name)
+        if message is not None:
+            channel.basic_reject(message.delivery_tag, requeue=True)
+
+    return (
+        lambda channel: queue(channel).declare(),
+        lambda channel: channel.basic_publish(Message("{}"), exchange="", routing_key=nobody),
+        take,
+    )
+
+
+def _tried(connection: Connection, use: Callable[[Any], Any]) -> AMQPError | None:
+    """What the broker said against it; on a channel of its own, as it closes that then."""
+    try:
+        with connection.channel() as channel:
+            use(channel)
+    except (AccessRefused, PreconditionFailed, NotFound) as error:
+        return error
+    return None
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def database() -> Database:

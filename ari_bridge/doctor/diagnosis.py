@@ -1,6 +1,6 @@
 """All findings over all facts, in the order in which they are told. Pure."""
 
-from ari_bridge.doctor import checks, surroundings
+from ari_bridge.doctor import broker, checks, surroundings
 from ari_bridge.doctor.facts import Facts, Finding, Level
 
 
@@ -23,6 +23,8 @@ def diagnose(facts: Facts) -> list[Finding]:
     found += checks.names(facts.nodes)
     for server in facts.redis:
         found += surroundings.of_redis(server)
+    if facts.broker is not None:
+        found += broker.of_broker(facts.broker)
     if facts.database is not None:
         found += surroundings.of_database(facts.database)
     found += surroundings.of_processes(facts)

@@ -126,6 +126,25 @@ class RedisServer:
 
 
 @dataclass(frozen=True, slots=True)
+class Broker:
+    """A broker that is no Redis: RabbitMQ. ``user`` and ``vhost`` are ours there."""
+
+    host: str
+    error: str = ""
+    version: str = ""
+    user: str = ""
+    vhost: str = "/"
+    queue: str = ""
+    forbidden: tuple[str, ...] = ()
+    """What our user lacks there, in the broker's words: ``access to queue 'calls' (Basic.get)``."""
+    other_kind: bool = False
+    """Whether the queue is there as another kind than the one we declare."""
+    tls: bool = False
+    local: bool = True
+    """Whether it is on this machine, so that nobody reads along on the way."""
+
+
+@dataclass(frozen=True, slots=True)
 class Database:
     """The database."""
 
@@ -187,6 +206,8 @@ class Facts:
     """ARI_REST."""
     nodes: tuple[Node, ...] = ()
     redis: tuple[RedisServer, ...] = ()
+    broker: Broker | None = None
+    """None where a Redis carries the nudges."""
     database: Database | None = None
     processes: tuple[Process, ...] | None = None
     waiting_records: int = 0

@@ -10,6 +10,7 @@ from ari_bridge.doctor.facts import (
     KEEP_ALIVE,
     SESSION_LIMIT,
     WRITE_TIMEOUT,
+    Broker,
     Context,
     Database,
     Facts,
@@ -85,6 +86,11 @@ def of_redis(**changes: object) -> Facts:
     return replace(WELL, redis=(replace(WELL.redis[0], **changes),))
 
 
+def of_broker(**changes: object) -> Facts:
+    broker = Broker("192.0.2.1", user="u", queue="calls", version="3.10.8")
+    return replace(WELL, broker=replace(broker, **changes))
+
+
 def of_call(**changes: object) -> Facts:
     return replace(WELL, calls=(replace(CALL, **changes),))
 
@@ -92,11 +98,20 @@ def of_call(**changes: object) -> Facts:
 def test_nothing_is_wrong_where_all_is_well():
     assert bad(WELL) == []
     assert summary(diagnose(WELL)).startswith("All well: ")
+    assert bad(of_broker()) == bad(of_broker(tls=True, local=False)) == []
 
 
 @pytest.mark.parametrize(
     ("facts", "level", "sentence"),
     [
+        (of_broker(error="[Errno 111] refused"), Level.PROBLEM, "let us in: [Errno 111] refused."),
+        (
+            of_broker(forbidden=("read access to queue 'calls'",)),
+            Level.PROBLEM,
+            "u has no read acc",
+        ),
+        (of_broker(other_kind=True), Level.PROBLEM, "as another kind than the quorum queue"),
+        (of_broker(local=False), Level.WARNING, "goes to 192.0.2.1 in the clear"),
         (of_node(version="22.9.0"), Level.PROBLEM, "22.9.0 deadlocks at about 100 calls a minute"),
         (of_node(version="22.11.0-rc1"), Level.PROBLEM, "crashes on a WebSocket pong"),
         (of_node(version="20.15.0"), Level.PROBLEM, "20.15.0 is too old"),

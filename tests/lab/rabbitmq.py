@@ -3,6 +3,7 @@
 import os
 import secrets
 import shutil
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -63,6 +64,21 @@ class RabbitMQ:
         if not child.running:
             raise LabError(f"RabbitMQ ended at its start:\n{child.log_tail()}")
         return self
+
+    def permit(self, configure: str, write: str, read: str) -> None:
+        """Let the user do this in the virtual host ``/``; raises LabError."""
+        done = subprocess.run(
+            [
+                *(str(SERVER.with_name("rabbitmqctl")), "--node", "ringmaster@localhost"),
+                *("set_permissions", "--vhost", "/", "ringmaster", configure, write, read),
+            ],
+            env=self._environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise LabError(f"rabbitmqctl failed:\n{done.stdout}{done.stderr}")
 
     def kill(self) -> None:
         """``kill -9``, as a crash; its data stays."""

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from calls.errors import RoutingUnavailable
 from calls.limits.rules import Health, Metric, Scope
@@ -217,3 +217,36 @@ async def test_without_a_database_from_the_start_nobody_knows_the_limits(monkeyp
     with pytest.raises(RoutingUnavailable, match="limits cannot be read: connection refused"):
         await book.read(1)
     await book.close()
+
+
+def test_once_a_newer_version_has_taken_a_column_old_workers_keep_what_they_remember(monkeypatch):
+    """And one that is started anew refuses all calls: docs/upgrading.md, "From before 0.9.0"."""
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE calls_limit RENAME COLUMN note TO taken")
+    try:
+        with pytest.raises(DatabaseError) as taken, transaction.atomic():
+            read_book()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("ALTER TABLE calls_limit RENAME COLUMN taken TO note")
+
+    def read_by_old_code():
+        raise taken.value
+
+    async def old_worker():
+        monkeypatch.setattr(limit_book, "read_book", limit_book.Book)
+        book = LimitBook()
+        first = await book.read(1)
+        monkeypatch.setattr(limit_book, "read_book", read_by_old_code)
+        assert await book.read(2) is first
+        assert book.known(2) is None
+        await book.close()
+
+    async def old_worker_started_anew():
+        book = LimitBook()
+        with pytest.raises(RoutingUnavailable, match="limits cannot be read"):
+            await book.read(2)
+        await book.close()
+
+    asyncio.run(old_worker())
+    asyncio.run(old_worker_started_anew())

@@ -95,6 +95,7 @@ def gather(nodes: list[AriNode], *, call: bool) -> Facts:
         rest=settings.ARI_REST,
         nodes=tuple(found),
         redis=around.redis_servers(),
+        broker=around.broker(),
         database=around.database(),
         processes=processes,
         waiting_records=waiting,
