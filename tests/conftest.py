@@ -11,6 +11,7 @@ import pytest_django
 import redis
 from auditlog.context import disable_auditlog
 from django.apps import AppConfig, apps
+from django.conf import settings
 from django.contrib.auth.models import Group, Permission
 from django.db import connection
 from django.db.models.signals import post_migrate
@@ -25,6 +26,15 @@ from tests.lab.pytest_environment import REDIS_PORT
 from tests.lab.sip import Caller, Carrier
 
 __all__ = ["examples"]
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings_tox_suffix() -> None:
+    """SQLite in memory, and not in a file that is called so and left behind: pytest-django knows
+    Django's own engine only, and gives each process's database a name of its own."""
+    for database in settings.DATABASES.values():
+        if database["NAME"] == ":memory:":
+            database.setdefault("TEST", {})["NAME"] = ":memory:"
 
 
 @pytest.fixture(scope="session")
