@@ -18,7 +18,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import Group, Permission, User
 from django.test import Client
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from tests.lab.errors import LabError
 from tests.lab.missing import cannot_be_had
@@ -38,6 +38,8 @@ LAUNCH_ARGS = [
     "--disable-sync",
 ]
 SUPERUSER = "superuser"
+PATIENCE_MS = 60_000
+"""How long a page may take: beside other tests on a small machine many times its second."""
 
 SWITCH_TO = "scheme => { Alpine.$data(document.documentElement).adminTheme = scheme }"
 """What the switch in the user's menu does."""
@@ -69,6 +71,7 @@ def browser() -> Iterator[Browser]:
         )
     except LabError as error:
         cannot_be_had(error)
+    expect.set_options(timeout=PATIENCE_MS)
     with pytest.MonkeyPatch.context() as patch:
         # Playwright's loop runs in the thread of the tests, which use the ORM as always.
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "true")
@@ -111,7 +114,7 @@ def page_of(browser: Browser, live_server: Any) -> Iterator[Callable[..., Page]]
             locale="en-GB",
         )
         contexts.append(context)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE_MS)
         context.add_cookies([_session_cookie(live_server.url, _user(role, permissions))])
         page = context.new_page()
         page.on("pageerror", lambda error: faults.append(f"{page.url}: {error}"))

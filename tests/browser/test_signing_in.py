@@ -7,6 +7,8 @@ import pytest
 from django.contrib.auth.models import User
 from django_otp.oath import totp
 
+from tests.browser.conftest import PATIENCE_MS
+
 PASSWORD = "correct horse battery staple"
 
 
@@ -15,7 +17,7 @@ def stranger(browser, live_server):
     """A page of somebody who is not signed in; fails at the end when a script of it failed."""
     User.objects.create_superuser("kim", password=PASSWORD)
     context = browser.new_context(base_url=live_server.url)
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(PATIENCE_MS)
     page = context.new_page()
     faults = []
     page.on("pageerror", lambda error: faults.append(str(error)))

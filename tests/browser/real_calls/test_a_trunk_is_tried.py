@@ -25,7 +25,7 @@ def form(ringmaster: Ringmaster, page: Page, settings) -> Page:
 
 def told(page: Page, words: str) -> None:
     expect(page).to_have_url(re.compile("/admin/calls/story/"))
-    expect(page.locator("#sentence")).to_contain_text(words, timeout=20_000)
+    expect(page.locator("#sentence")).to_contain_text(words)
 
 
 def test_the_callee_hears_a_sound_and_the_story_is_shown(
