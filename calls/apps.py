@@ -15,7 +15,9 @@ class CallsConfig(AppConfig):
 
         for name in ("Account", "Trunk", "Route", "RouteTarget", "Block", "Limit", "Drain"):
             config_version.watch(self.get_model(name))
-            auditlog.register(self.get_model(name))
+            # What follows from a change by itself is not reverted with it.
+            noted = ["code_since"] if name == "Account" else None
+            auditlog.register(self.get_model(name), exclude_fields=noted)
         # What a look found is nobody's change.
         for name in ("Canary", "CanaryTarget"):
             config_version.watch(self.get_model(name))

@@ -82,7 +82,8 @@ def look(client: "redis.Redis", seconds: int) -> Recent:
     counted: dict[str, int] = defaultdict(int)
     for counts in found:
         for name, count in counts.items():
-            counted[name.decode()] += int(count)
+            if count.isdigit() and len(count) < 20:
+                counted[name.decode(errors="replace")] += int(count)
     known = {name: counted[name] for name in Recent.__slots__ if name != "seconds"}
     return Recent(seconds, **known)
 

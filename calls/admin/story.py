@@ -114,7 +114,9 @@ def story_page(request: HttpRequest, call: str) -> HttpResponse:
 @permitted(LOOK)
 def story_json(request: HttpRequest, call: str) -> HttpResponse:
     """Everything of the story, for programs."""
-    story = _story_or_404(call)
+    story = _story(call)
+    if isinstance(story, HttpResponse):
+        return story
     document = story_document(call, story, _sees_reasons(request))
     return JsonResponse(document, json_dumps_params={"indent": 1})
 
@@ -123,7 +125,9 @@ def story_json(request: HttpRequest, call: str) -> HttpResponse:
 @permitted(LOOK)
 def story_sip(request: HttpRequest, call: str) -> HttpResponse:
     """The text of the SIP messages, masked."""
-    story = _story_or_404(call)
+    story = _story(call)
+    if isinstance(story, HttpResponse):
+        return story
     parts = [
         f"{moment_of(each.at_ms).isoformat(timespec='milliseconds')}  {each.source} -> "
         f"{each.target}\n{each.text.rstrip()}\n"
@@ -137,7 +141,10 @@ def story_sip(request: HttpRequest, call: str) -> HttpResponse:
 @permitted(LOOK)
 def story_pcap(request: HttpRequest, call: str) -> HttpResponse:
     """The SIP messages as a capture file, masked."""
-    data = pcap(_story_or_404(call).sip)
+    story = _story(call)
+    if isinstance(story, HttpResponse):
+        return story
+    data = pcap(story.sip)
     answer = HttpResponse(data, content_type="application/vnd.tcpdump.pcap")
     answer["Content-Disposition"] = 'attachment; filename="call.pcap"'
     return answer
@@ -148,9 +155,12 @@ def _sees_reasons(request: HttpRequest) -> bool:
     return request.user.has_perms(MAY_ASK)
 
 
-def _story_or_404(call: str) -> Story:
+def _story(call: str) -> Story | HttpResponse:
+    """The story, or the answer that says that Redis is away. Raises Http404."""
     try:
         story = story_of(call)
+    except redis.RedisError:
+        return HttpResponse(AWAY, status=503, content_type="text/plain")
     except CallError as error:
         raise Http404(str(error)) from error
     if story is None:

@@ -149,7 +149,11 @@ def get_cdr(request: HttpRequest, call_id: str) -> CdrDocument:
 
 def _of_token(token: ApiToken) -> QuerySet[Cdr]:
     rows = Cdr.objects.all()
-    return rows if token.account is None else rows.filter(account=token.account.code)
+    if token.account is None:
+        return rows
+    rows = rows.filter(account=token.account.code)
+    since = token.account.code_since
+    return rows if since is None else rows.filter(started_at__gte=since)
 
 
 def _asked(rows: QuerySet[Cdr], token: ApiToken, asked: CdrFilter) -> QuerySet[Cdr]:

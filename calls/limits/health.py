@@ -92,15 +92,20 @@ def question(trunks: list[dict[str, Any]], tell: int = 0) -> bytes:
 
 def states_of(flat: list[bytes]) -> dict[str, TrunkState]:
     """The states in a reply of HGETALL: name, state, name, state, …"""
-    return {name.decode(): state_of(text) for name, text in zip(flat[::2], flat[1::2], strict=True)}
+    return {
+        name.decode(errors="replace"): state_of(text)
+        for name, text in zip(flat[::2], flat[1::2], strict=True)
+    }
 
 
 def state_of(text: bytes | None) -> TrunkState:
-    """The state as health.lua keeps it; None is a trunk that is up."""
-    if text is None:
+    """The state as health.lua keeps it; None is a trunk that is up, and so is what is no state:
+    nobody is kept from a trunk by what cannot be read."""
+    try:
+        health, since_ms, failed, attempts = (text or b"").decode().split()
+        return TrunkState(Health(health), int(since_ms), int(failed), int(attempts))
+    except ValueError:
         return TrunkState()
-    health, since_ms, failed, attempts = text.decode().split()
-    return TrunkState(Health(health), int(since_ms), int(failed), int(attempts))
 
 
 def log_changes(flat: list[Any]) -> None:

@@ -1,9 +1,12 @@
 """Who may call, and what."""
 
+from typing import Any
+
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils import timezone
 
 from calls.models.counted import Counted
 from calls.routing import endpoints
@@ -19,6 +22,7 @@ from calls.validators import (
     validate_short_codes,
     validate_time_zone,
 )
+from cdr.models import Cdr
 
 
 def default_short_codes() -> str:
@@ -142,6 +146,14 @@ class Account(Counted):
         "account, parted by spaces: alice bob. Empty: the one that is called like the code.",
     )
 
+    code_since = models.DateTimeField(
+        "records since",
+        null=True,
+        blank=True,
+        editable=False,
+        help_text="Call records under this code from before are another account's.",
+    )
+
     class Meta:
         verbose_name = "account"
         verbose_name_plural = "accounts"
@@ -149,6 +161,23 @@ class Account(Counted):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.code})"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        fields = kwargs.get("update_fields")
+        if fields is None or "code" in fields:
+            self._note_since()
+            if fields is not None:
+                kwargs["update_fields"] = {*fields, "code_since"}
+        super().save(*args, **kwargs)
+
+    def _note_since(self) -> None:
+        """Note when it got its code, where records under that code are of somebody who had it
+        before: call records hold codes, and whoever has the code reads them by the API."""
+        rows = Account.objects.filter(pk=self.pk)
+        if self.code == rows.values_list("code", flat=True).first():
+            return
+        had_before = Cdr.objects.filter(account=self.code).exists()
+        self.code_since = timezone.now() if had_before else None
 
     @property
     def phone_names(self) -> tuple[str, ...]:

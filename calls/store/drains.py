@@ -77,8 +77,16 @@ def drained_workers(names: list[str]) -> dict[str, WorkerDrain]:
     found = {}
     for name, text in zip(names, texts, strict=True):
         if text:
-            plain = orjson.loads(text)
-            found[name] = WorkerDrain(
-                str(plain.get("by", "")), str(plain.get("why", "")), int(plain.get("since_ms", 0))
-            )
+            found[name] = _drain(text)
     return found
+
+
+def _drain(text: bytes) -> WorkerDrain:
+    """As it was asked for; it holds too where that cannot be read."""
+    try:
+        plain = orjson.loads(text)
+        return WorkerDrain(
+            str(plain.get("by", "")), str(plain.get("why", "")), int(plain.get("since_ms", 0))
+        )
+    except (ValueError, TypeError, AttributeError):
+        return WorkerDrain("", "", 0)

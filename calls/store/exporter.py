@@ -31,6 +31,7 @@ from calls.store.impatient import impatient_redis
 from calls.store.outbox import OUTBOX
 from calls.store.pulse import Pulse, pulse
 from calls.store.questions import REFUSED, STATES, WOULD
+from calls.store.usage import total_of
 from cdr import patience, stream, trace
 from cdr.metrics import NAMESPACE, Declared
 
@@ -237,7 +238,7 @@ def _tell_waiting(told: _Told, client: "redis.Redis") -> None:
 
 def _most(totals: Mapping[bytes, bytes]) -> list[tuple[str, int]]:
     """The limits with the highest totals, as many as have series of their own."""
-    counts = [(limit.decode(errors="replace"), int(count)) for limit, count in totals.items()]
+    counts = [(limit.decode(errors="replace"), total_of(count)) for limit, count in totals.items()]
     return sorted(counts, key=lambda each: -each[1])[:MOST_NAMES]
 
 

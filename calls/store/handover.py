@@ -42,7 +42,7 @@ def handed_over(client: "redis.Redis") -> list[Metric]:
     texts: Any = client.mget(keys) if keys else []
     families: dict[str, Metric] = {}
     for key, text in zip(keys, texts, strict=True):
-        kind, _, name = key.decode().removeprefix(PREFIX).partition(":")
+        kind, _, name = key.decode(errors="replace").removeprefix(PREFIX).partition(":")
         if text:
             _add(families, _read(text), {"process": kind, "process_id": name})
     return list(families.values())

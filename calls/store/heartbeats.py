@@ -146,7 +146,7 @@ def processes(client: "redis.Redis") -> list[Process]:
     return sorted(
         found
         for key, text, left_ms in zip(keys, told[::2], told[1::2], strict=True)
-        if text and (found := _process(key.decode(), text, left_ms)) is not None
+        if text and (found := _process(key.decode(errors="replace"), text, left_ms)) is not None
     )
 
 

@@ -89,7 +89,7 @@ def ledger(day: date) -> Ledger:
         total += len(fresh) - len(fresh_rows)
         open_calls |= {call: at for call, at in fresh.items() if call not in fresh_rows}
         live: Any = client.zrange(ATTEND, 0, -1)
-        up = {call.decode() for call in live} & open_calls.keys()
+        up = {call.decode(errors="replace") for call in live} & open_calls.keys()
         waiting = _waiting(client) & open_calls.keys() - up
         aside = tuple(set_aside.entries(client))
     written_since = _rows_of(open_calls.keys() - up - waiting, Cdr)

@@ -46,7 +46,6 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.commands.core import AsyncScript
 
-from calls import ids
 from calls.errors import LockLost, Unreadable
 from calls.machine.events import (
     Beginning,
@@ -395,7 +394,9 @@ class Mailboxes:
         """Live calls that somebody must look at within *ahead_ms*, the longest due first."""
         now_ms, *found = await self._due(keys=[ATTEND, CLOCK], args=[ahead_ms, most])
         calls = zip(found[::2], found[1::2], strict=True)
-        return Due(tuple((call.decode(), int(in_ms)) for call, in_ms in calls), now_ms)
+        return Due(
+            tuple((call.decode(errors="replace"), int(in_ms)) for call, in_ms in calls), now_ms
+        )
 
     async def postpone(self, calls: Sequence[str], for_ms: int) -> None:
         """Let the sweeper leave these calls alone for so long; a new event brings them back."""
@@ -410,8 +411,8 @@ class Mailboxes:
     async def live(self, node: str | None = None) -> list[str]:
         """The ids of all live calls, or of one node's."""
         found: Any = await self._redis.zrange(ATTEND, 0, -1)
-        calls = [call.decode() for call in found]
-        return [call for call in calls if node is None or ids.split_call_id(call)[0] == node]
+        calls = [call.decode(errors="replace") for call in found]
+        return [call for call in calls if node is None or call.startswith(f"{node}:")]
 
     async def live_in_parts(self, node: str) -> list[str]:
         """The ids of one node's live calls, sorted out with pauses: there may be 10,000."""
@@ -419,7 +420,7 @@ class Mailboxes:
         prefix, calls = f"{node}:".encode(), []
         for start in range(0, len(found), _PART):
             some = found[start : start + _PART]
-            calls += [call.decode() for call in some if call.startswith(prefix)]
+            calls += [call.decode(errors="replace") for call in some if call.startswith(prefix)]
             await asyncio.sleep(0)
         return calls
 

@@ -54,7 +54,8 @@ def look_at(calls: Sequence[str]) -> list[Kept]:
 
 def _ids(client: "redis.Redis") -> list[str]:
     found: Any = client.zrange(ATTEND, 0, -1)
-    return [call.decode() for call in found]
+    # A name that is no text is no call's, and is found nowhere.
+    return [call.decode(errors="replace") for call in found]
 
 
 def _kept(client: "redis.Redis", calls: Sequence[str]) -> Iterator[Kept]:

@@ -4,6 +4,7 @@ Every key read here is documented, and written, by the module that its name is i
 """
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 from django.conf import settings
@@ -57,7 +58,7 @@ def pulse() -> Pulse:
         up, first, records, oldest, rejected = replies
         return Pulse(
             up=up,
-            overdue_ms=max(0, now_ms - int(first[0][1])) if first else 0,
+            overdue_ms=_overdue_ms(now_ms, first[0][1]) if first else 0,
             records=records,
             lag_ms=max(0, now_ms - int(oldest[0][0].partition(b"-")[0])) if oldest else 0,
             rejected=rejected,
@@ -66,3 +67,8 @@ def pulse() -> Pulse:
             hour=recent.look(client, HOUR_S - recent.SLOT_S),
             light=ledger_light.read(client),
         )
+
+
+def _overdue_ms(now_ms: int, due_ms: float) -> int:
+    """For how long the call has waited; one that is due at no time at all waits since the epoch."""
+    return max(0, now_ms - int(due_ms)) if isfinite(due_ms) else now_ms if due_ms < 0 else 0

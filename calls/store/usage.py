@@ -54,11 +54,16 @@ def usage(rules: Sequence[Rule]) -> list[Usage]:
     return [
         Usage(
             count / 60_000 if rule.metric is Metric.MINUTES else count,
-            int(refused_of or 0),
-            int(would_of or 0),
+            total_of(refused_of),
+            total_of(would_of),
         )
         for rule, count, refused_of, would_of in zip(rules, counts, refused, would, strict=True)
     ]
+
+
+def total_of(text: bytes | None) -> int:
+    """A total as Redis has it; 0 for what is none."""
+    return int(text) if text and text.isdigit() and len(text) < 20 else 0
 
 
 def trunk_states(names: Iterable[str]) -> dict[str, TrunkState]:

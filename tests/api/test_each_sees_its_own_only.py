@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.utils import timezone
 
 from calls.api.urls import api
 from calls.clock import wall_clock_ms
@@ -17,6 +18,7 @@ from calls.models import (
     WebhookEndpoint,
 )
 from calls.routing.steps import Mark, Step, Topic
+from cdr.models import Cdr
 from cdr.writer import store
 from tests.api.test_who_may_ask import problem
 from tests.cdr.made_up import attempt, record
@@ -164,6 +166,32 @@ def test_why_a_call_went_so_is_for_tokens_that_may_ask_where_one_would_go(boss, 
         assert found == {"boss"}, secret
     for answer in told.values():
         assert answer.json()["sentence"].startswith("Carrier-a answered after")
+
+
+def test_whoever_gets_a_code_that_another_account_had_reads_nothing_of_that_one(acme, program):
+    """Call records hold codes, and stay as they were when an account is renamed."""
+    store([record("pbx1:1", account="acme"), record("pbx1:2", account="free")])
+    assert program(acme)("get", "cdrs/pbx1:1").status_code == 200
+    acme.code = "acme-until-2026"
+    acme.save()
+    heir = Account.objects.create(code="acme", name="Another Acme")
+    ask = program(heir)
+
+    assert ask("get", "cdrs/pbx1:1").status_code == 404
+    assert ask("get", "cdrs?since=2020-01-01").json()["cdrs"] == []
+    now = timezone.now()
+    Cdr.objects.filter(call_id="pbx1:2").update(account="acme", started_at=now)
+    assert ask("get", "cdrs/pbx1:2").status_code == 200
+
+    # The one that was renamed neither takes over what somebody else left.
+    store([record("pbx1:3", account="left")])
+    acme.code = "left"
+    acme.save(update_fields=["code"])
+    assert program(acme)("get", "cdrs/pbx1:3").status_code == 404
+    # And a name that nobody had hides nothing.
+    acme.code = "new"
+    acme.save()
+    assert acme.code_since is None
 
 
 def test_a_right_token_is_let_in_while_somebody_at_its_address_tries_wrong_ones(acme, program):

@@ -340,3 +340,13 @@ class _LosesNth:
             return await method(*args)
 
         return call
+
+
+async def test_what_is_no_text_among_the_live_calls_keeps_nobody_from_the_others(waiting):
+    """Only somebody with Redis' password can have put it there."""
+    waiting.client.zadd(ATTEND, {b"\xff\xfe": 0, "no call id": 0})
+
+    found = [call for call, _ in (await waiting.mailboxes.due(FAR)).calls]
+    assert CALL in found
+    assert await waiting.mailboxes.live(CALL.partition(":")[0]) == [CALL]
+    assert await waiting.mailboxes.live_in_parts(CALL.partition(":")[0]) == [CALL]
