@@ -76,6 +76,9 @@ class Held:
     """Attempt → channel id and state."""
     bridge: str | None = None
     """The bridge's name, if there is the bridge."""
+    phone: str = ""
+    """The state of a phone that is called for an order, and not handed over to anybody yet: it may
+    be another application's."""
 
     def found(self, a_channel: str, now_ms: int, digest: str, answered_ms: int | None) -> CallFound:
         """The event that this is for a call that nobody remembers."""
@@ -97,11 +100,12 @@ class Held:
             answered_ms=answered_ms,
             sip_call_id=about_a.sip_call_id if about_a else "",
             hops=about_a.hops if about_a else 0,
+            phone=self.phone,
         )
 
     def paths(self, a_channel: str) -> Iterator[str]:
         """Where all of it is found under /ari."""
-        if self.a is not None:
+        if self.a is not None or self.phone:
             yield f"/channels/{a_channel}"
         for channel, _ in self.legs.values():
             yield f"/channels/{channel}"
@@ -131,6 +135,8 @@ class Snapshot:
         for channel in channels:
             name: str = channel["id"]
             self.states[name] = channel["state"]
+            if ids.is_ordered(name) and not _is_in_any(channel):
+                self._held(name).phone = channel["state"]
             if not _is_in(channel, self._app):
                 continue
             leg = _B_LEG.match(name)
@@ -186,6 +192,11 @@ def _is_in(channel: Mapping[str, Any], app: str) -> bool:
     dialplan = channel.get("dialplan") or {}
     is_in_app = str(dialplan.get("app_data") or "").partition(",")[0] == app
     return dialplan.get("app_name") == "Stasis" and is_in_app
+
+
+def _is_in_any(channel: Mapping[str, Any]) -> bool:
+    """Whether the channel is in somebody's Stasis application."""
+    return (channel.get("dialplan") or {}).get("app_name") == "Stasis"
 
 
 def _created_ms(channel: Mapping[str, Any]) -> int:

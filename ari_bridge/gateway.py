@@ -41,7 +41,7 @@ from calls.machine.commands import (
     Originate,
     Play,
 )
-from calls.machine.digest import VARIABLE
+from calls.machine.digest import ORDER_VARIABLE, VARIABLE
 from calls.machine.events import CommandDone, CommandFailed, Listed
 
 ENTER_S = 1.5
@@ -193,7 +193,10 @@ class AriGateway:
         if again and command.endpoint:
             reason = "a worker died while it called the phone; whether it rang is not known"
             return CommandFailed(client.now_ms(), command, reason, unknown=True)
-        variables = {"variables": {"TIMEOUT(absolute)": str(command.limit_s)}}
+        values = {"TIMEOUT(absolute)": str(command.limit_s)}
+        if command.digest:
+            values[ORDER_VARIABLE] = f"{self._app} {command.digest}"
+        variables = {"variables": values}
         if command.endpoint:
             asked = {
                 "endpoint": command.endpoint,

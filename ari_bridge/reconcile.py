@@ -19,7 +19,7 @@ which whatever was under way about it is posted. A failed or partial listing cha
 import asyncio
 import logging
 from collections.abc import Container, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import quote
 
 import orjson
@@ -78,7 +78,8 @@ class Reconciler:
         except (Unreachable, redis.RedisError, ValueError, KeyError, TypeError) as error:
             logger.warning("Node %s could not be compared, nothing is changed: %s", node, error)
             return
-        lost = {a: held for a, held in unknown.items() if a not in calls}
+        # A phone of whose order nothing can be read may be another application's.
+        lost = {a: held for a, held in unknown.items() if a not in calls and not held.phone}
         if found.doubted or found.answered or calls or found.left_over or lost:
             logger.warning(
                 "Node %s: %d calls are not as remembered, %d of which nothing was remembered are "
@@ -150,7 +151,9 @@ class Reconciler:
         """The events that rebuild these calls; those of which nothing can be known are left out."""
         found = {}
         for some in parts(list(unknown), ASKED):
-            digests = await asyncio.gather(*(self._digest(unknown[each], ari) for each in some))
+            digests = await asyncio.gather(
+                *(self._digest(each, unknown[each], ari) for each in some)
+            )
             for a_channel, text in zip(some, digests, strict=True):
                 held = unknown[a_channel]
                 if held.a is not None or text:
@@ -174,15 +177,16 @@ class Reconciler:
                 self._poster.add(ids.call_id(node, a_channel), calls[a_channel])
             await asyncio.sleep(PORTION_S)
 
-    async def _digest(self, held: Held, ari: AriClient) -> str:
-        """What was left on the last B leg, else on the bridge."""
+    async def _digest(self, a_channel: str, held: Held, ari: AriClient) -> str:
+        """What was left on the last B leg, else on the bridge, else on the phone of an order."""
         for _, (channel, _) in sorted(held.legs.items(), reverse=True):
-            path = f"/channels/{quote(channel, safe='')}/variable"
-            answer = await ari.repeatable("GET", path, {"variable": digest.VARIABLE})
-            value: Any = orjson.loads(answer.body).get("value") if answer.ok else ""
-            if value:
-                return str(value)
-        return held.bridge or ""
+            text = await _variable(ari, channel, digest.VARIABLE)
+            if text:
+                return text
+        if held.bridge or not ids.is_ordered(a_channel):
+            return held.bridge or ""
+        app, _, text = (await _variable(ari, a_channel, digest.ORDER_VARIABLE)).partition(" ")
+        return text if app == self._app else ""
 
     async def _end(self, left_over: dict[str, Held], ari: AriClient) -> None:
         for a_channel, held in left_over.items():
@@ -191,6 +195,13 @@ class Reconciler:
                     await ari.repeatable("DELETE", quote(path))
                 except Unreachable as error:
                     logger.warning("%s stays for the next comparison: %s", path, error)
+
+
+async def _variable(ari: AriClient, channel: str, name: str) -> str:
+    """The variable of a channel; '' where there is none."""
+    path = f"/channels/{quote(channel, safe='')}/variable"
+    answer = await ari.repeatable("GET", path, {"variable": name})
+    return str(orjson.loads(answer.body).get("value") or "") if answer.ok else ""
 
 
 def parts(all_of_them: Sequence[T], size: int = PART) -> Iterable[Sequence[T]]:

@@ -23,6 +23,7 @@ LONGEST = 256
 
 _CALL_ID = re.compile(r"[a-z0-9-]+:[!-~]+")
 _ORDERED = "ordered-"
+_ORDERED_CHANNEL = re.compile(r"ordered-[0-9]{8}-[0-9a-f]+")
 _CREATED = re.compile(r"^(?P<a>.+)\.(?:b[0-9]+(?:;[12])?|br)$")
 
 
@@ -61,7 +62,7 @@ def ordered_channel(orderer: str, key: str, day: str) -> str:
 
 def is_ordered(channel_id: str) -> bool:
     """Whether this is the caller's channel of a call that was ordered."""
-    return channel_id.startswith(_ORDERED)
+    return _ORDERED_CHANNEL.fullmatch(channel_id) is not None
 
 
 def b_channel(a_channel: str, attempt: int) -> str:

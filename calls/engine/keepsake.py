@@ -1,11 +1,14 @@
 """What a worker still knows by heart when Redis has lost its data: the calls it has just ended, and
-those whose caller it has just called.
+the phones that it has just called for orders.
 
-A call that is up is rebuilt from Asterisk. One that is ending has nothing there any more, a phone
-that rings does not say there what for, and a record in Redis may not have reached the database yet;
-they are seconds old, so the worker that attended to them remembers them. What Redis did not lose is
-given back in vain: a record is written once for each call, and a session goes only where there is
-none and no tombstone.
+A call that is up is rebuilt from Asterisk. One that is ending has nothing there any more, and a
+record in Redis may not have reached the database yet; they are seconds old, so the worker that
+attended to them remembers them. What Redis did not lose is given back in vain: a record is written
+once for each call, and a session goes only where there is none and no tombstone.
+
+A phone that has declined before anybody noticed the loss has nothing in Asterisk either. But one
+that was answered may have gone on with another worker, which this one knows nothing of; so what is
+known of those calls goes back only where calls/engine/phones.py finds nothing of them.
 """
 
 import logging
@@ -39,6 +42,12 @@ class Keepsake:
         elif session.order is not None:
             self._ends.pop(session.call_id, None)
 
+    def called(self) -> list[Session]:
+        """The calls whose phone was being called when they were let go."""
+        self._forget_old()
+        ends = (end for _, end in self._ends.values())
+        return [e for e in ends if isinstance(e, Session) and e.phase is Phase.CALLING]
+
     def finished(self, call: str, record: bytes) -> None:
         """The call is over, and its record has been handed over."""
         self._keep(call, record)
@@ -55,15 +64,18 @@ class Keepsake:
         Raises redis.RedisError when it takes no more; what it has taken does no harm twice.
         """
         self._forget_old()
+        called = len(self.called())
         for call, (_, end) in list(self._ends.items()):
-            if isinstance(end, Session):
-                await mailboxes.restore(end)
-            else:
+            if not isinstance(end, Session):
                 await mailboxes.hand_over_again(call, end)
+            elif end.phase is not Phase.CALLING:
+                await mailboxes.restore(end)
         logger.warning(
             "Redis (REDIS_URL) has lost data or was started again; it was given back what this "
-            "worker knew of %d calls that have just ended, or that call a phone.",
-            len(self._ends),
+            "worker knew of %d calls that have just ended. What became of %d phones that it called "
+            "is looked at in a moment.",
+            len(self._ends) - called,
+            called,
         )
 
     def _keep(self, call: str, end: Session | bytes) -> None:

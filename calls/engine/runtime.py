@@ -22,6 +22,7 @@ from calls import metrics
 from calls.engine.asterisk import Gateway
 from calls.engine.intake import WAIT_S, Intake
 from calls.engine.nudges import shared_queue_name
+from calls.engine.phones import Phones
 from calls.engine.shares import Shares
 from calls.engine.tap import tap
 from calls.engine.turn import Engine
@@ -75,6 +76,8 @@ class Runtime:
         """Nodes that this worker does not know, of which it has said so."""
         self._once_more: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._phones: asyncio.Task[None] | None = None
+        """Looks at phones that were called when Redis lost its data."""
         self._stopping = False
         self._intake: Intake | None = None
         self._intaking: asyncio.Task[None] | None = None
@@ -165,7 +168,10 @@ class Runtime:
             await self._intake.close()
         self._stopping = True
         self._heart.stop()
-        keepers = (self._sweeper, self._keeper, self._timer, self._listener)
+        keepers = [self._sweeper, self._keeper, self._timer, self._listener]
+        if self._phones is not None:
+            self._phones.cancel()
+            keepers.append(self._phones)
         self._sweeper.cancel()
         self._timer.cancel()
         self._listener.cancel()
@@ -257,7 +263,7 @@ class Runtime:
                     self._mailboxes.due(LOOK_AHEAD_MS, AT_A_SWEEP + foreign),
                 )
                 if changed:
-                    await self._engine.keepsake.after_loss(self._mark, self._mailboxes)
+                    await self._after_loss()
                 if tap.is_shut:
                     continue
             except redis.RedisError as error:
@@ -271,6 +277,15 @@ class Runtime:
                 # A hard limit is billed: it should not wait for the next sweep.
                 self._loop.call_later(max(0, in_ms) / 1000, self._begin_if_room, call)
             await self._put_off()
+
+    async def _after_loss(self) -> None:
+        """Give Redis back what it lost, and look soon what became of phones that were called."""
+        keepsake = self._engine.keepsake
+        await keepsake.after_loss(self._mark, self._mailboxes)
+        if self._phones is not None:
+            self._phones.cancel()
+        phones = Phones(keepsake, self._mailboxes, self._gateway)
+        self._phones = self._loop.create_task(phones.look())
 
     async def _keep_looking(self) -> None:
         while not self._stopping:

@@ -47,7 +47,6 @@ from calls.machine.commands import (
     Reserve,
 )
 from calls.machine.events import (
-    Beginning,
     CallRefused,
     CommandDone,
     CommandFailed,
@@ -59,6 +58,7 @@ from calls.machine.events import (
     Reserved,
     Result,
     RouteChosen,
+    begins,
 )
 from calls.machine.journal import Notebook
 from calls.machine.news import news
@@ -253,7 +253,7 @@ class _Turn:
     def _hear(self, session: Session | None, events: tuple[MailboxEvent, ...]) -> Session | None:
         self._handled += len(events)
         if session is None:
-            began = next((each for each in events if isinstance(each, Beginning)), None)
+            began = next(filter(begins, events), None)
             if began is not None:
                 metrics.CALLS_BEGUN.labels(self._node).inc()
                 self._note(began)

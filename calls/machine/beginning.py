@@ -27,7 +27,7 @@ def facts_of(session: Session) -> CallFacts:
 
 def begin(call_id: str, event: CallEntered) -> Session:
     """The call that begins with this channel."""
-    session = Session(
+    return Session(
         call_id=call_id,
         phase=Phase.ROUTING,
         started_ms=event.at_ms,
@@ -43,9 +43,6 @@ def begin(call_id: str, event: CallEntered) -> Session:
         hops=event.hops,
         pending=(FindRoute(),),
     )
-    if ordered.is_forgotten(session):
-        return ordered.forgotten(session, event.at_ms)
-    return session
 
 
 def route(session: Session, event: RouteChosen) -> Session:

@@ -93,7 +93,7 @@ class Originate:
 
     It rings for at most ``timeout_s`` seconds and is shown ``shown``; Asterisk ends it ``limit_s``
     seconds from now, unless told otherwise meanwhile. ``endpoint`` '': a silent channel of
-    Asterisk's own stands in A's place.
+    Asterisk's own stands in A's place. ``digest`` is left on it, for the call to be rebuilt from.
     """
 
     tag: ClassVar[str] = "originate"
@@ -104,6 +104,7 @@ class Originate:
     timeout_s: int
     limit_s: int
     shown: str = ""
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

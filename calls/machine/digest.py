@@ -2,10 +2,13 @@
 
 The text goes along with the creates of a call and costs no request of its own: B carries it as the
 channel variable `VARIABLE`, with the attempt it was created for, and the bridge as its name, from
-the first attempt on. It is read only when a call is rebuilt (calls/machine/rebuilding.py).
+the first attempt on. The phone that an ordered call rings carries it as `ORDER_VARIABLE`, behind
+the name of our application: Asterisk's listing does not tell whose a channel is that has not been
+answered. It is read only when a call is rebuilt (calls/machine/rebuilding.py).
 
 A JSON array, so nothing in a number or a name can break it, and it can be read on Asterisk's own
-console. Its first field is the version; a text of another version, or none of ours, is no digest.
+console. Its first field is the version, `ORDERED_VERSION` where the order stands at its end; a text
+of another version, or none of ours, is no digest.
 """
 
 from dataclasses import dataclass
@@ -15,11 +18,13 @@ import orjson
 
 from calls import ids
 from calls.limits.rules import Metric, Rule
-from calls.machine.session import Leg, Session
+from calls.machine.session import Leg, Order, Session
 from cdr.record import Outcome
 
 VARIABLE = "RINGMASTER_CALL"
+ORDER_VARIABLE = "RINGMASTER_ORDER"
 VERSION = 1
+ORDERED_VERSION = 2
 LONGEST = 4_000
 """Bytes. A variable of 8,000 came back whole from Asterisk 22.10.1. What is longer, by names full
 of control characters, is cut where it does not matter for the bill."""
@@ -45,6 +50,7 @@ class Digest:
     capped_by: str
     rules: tuple[Rule, ...] | None
     legs: tuple[Leg, ...]
+    order: Order | None
 
 
 def encode(session: Session) -> str:
@@ -54,9 +60,11 @@ def encode(session: Session) -> str:
 
 
 def _encode(session: Session, longest: int) -> str:
+    order = session.order
+    plain_order = [] if order is None else [_plain_order(order, longest)]
     return orjson.dumps(
         [
-            VERSION,
+            VERSION if order is None else ORDERED_VERSION,
             session.started_ms,
             session.dialled[:longest],
             session.caller_number[:longest],
@@ -72,6 +80,7 @@ def _encode(session: Session, longest: int) -> str:
             session.capped_by,
             None if session.rules is None else [_plain_rule(rule) for rule in session.rules],
             [_plain_leg(leg, longest) for leg in session.legs],
+            *plain_order,
         ]
     ).decode()
 
@@ -79,9 +88,11 @@ def _encode(session: Session, longest: int) -> str:
 def decode(text: str, a_channel: str) -> Digest | None:
     """The digest that `encode` wrote for the call of this A channel; None when it is none."""
     try:
-        version, started_ms, *texts, max_call_s, capped_by, rules, legs = orjson.loads(text)
-        if version != VERSION:
+        version, *plain = orjson.loads(text)
+        if version not in (VERSION, ORDERED_VERSION):
             return None
+        order = _order(*plain.pop()) if version == ORDERED_VERSION else None
+        started_ms, *texts, max_call_s, capped_by, rules, legs = plain
         dialled, caller_number, caller_name, account_keys, *routed = texts
         account, callee, caller, prefix, route, a_sip_call_id = map(_text, routed)
         return Digest(
@@ -100,9 +111,18 @@ def decode(text: str, a_channel: str) -> Digest | None:
             capped_by=_text(capped_by),
             rules=None if rules is None else tuple(_rule(*each) for each in rules),
             legs=tuple(_leg(a_channel, number, *each) for number, each in enumerate(legs, 1)),
+            order=order,
         )
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, IndexError):
         return None
+
+
+def _plain_order(order: Order, longest: int) -> list[Any]:
+    return [order.by[:longest], order.phone, order.trunk, order.ring_timeout_s]
+
+
+def _order(by: str, phone: str, trunk: str, ring_timeout_s: int) -> Order:
+    return Order(_text(by), _text(phone), _text(trunk), _whole(ring_timeout_s))
 
 
 def _plain_rule(rule: Rule) -> list[Any]:

@@ -107,6 +107,9 @@ class CallFound:
     """A's."""
     hops: int = 0
     """As of `CallEntered`."""
+    phone: str = ""
+    """A's state, where A is a phone that is called for an order and has not been handed over yet:
+    then it is there though it is not ``present``. '' for any other A."""
 
     def __post_init__(self) -> None:
         # JSON knows no tuples.
@@ -362,6 +365,18 @@ Result = (
 )
 Event = MailboxEvent | Result
 
+
+def begins(event: object) -> bool:
+    """Whether a call may begin with it.
+
+    None begins with a caller who was called for an order of which nothing is known any more: what
+    it was for stands on its channel, and a comparison brings it in a moment.
+    """
+    if isinstance(event, CallEntered):
+        return not ids.is_ordered(event.channel_id)
+    return isinstance(event, Beginning)
+
+
 _FORMS = stored.forms(
     CallEntered,
     CallOrdered,
@@ -378,11 +393,17 @@ _FORMS = stored.forms(
 )
 
 
+_LATER: dict[type, tuple[str, ...]] = {CallEntered: ("hops",), CallFound: ("phone", "hops")}
+"""Fields that are left out where they say nothing, the last first: a worker from before there were
+such fields takes no others."""
+
+
 def encode(event: MailboxEvent) -> bytes:
     """The event as it lies in a mailbox: a JSON array of its tag and its fields in order."""
     plain = [event.tag, *(getattr(event, name) for name in event.__slots__)]
-    if isinstance(event, CallEntered | CallFound) and not event.hops:
-        # A worker from before there was this field takes no other.
+    for name in _LATER.get(type(event), ()):
+        if getattr(event, name):
+            break
         plain.pop()
     return orjson.dumps(plain)
 

@@ -7,10 +7,11 @@ what is heard of it before, and its end, is heard while the call is still `calli
 from msgspec.structs import replace
 
 from calls import causes, ids
-from calls.machine import ending, pending
+from calls.machine import digest, ending, pending
 from calls.machine.commands import FindRoute, Originate
 from calls.machine.events import (
     CallEntered,
+    CallFound,
     CallOrdered,
     ChannelAnswered,
     CommandDone,
@@ -38,7 +39,7 @@ SILENT_CALL_S = 30
 def begin(call_id: str, event: CallOrdered) -> Session:
     """The call that begins with this order."""
     order = Order(event.by, event.phone, event.trunk, event.ring_timeout_s)
-    endpoint = endpoints.phone(event.phone) if event.phone else ""
+    endpoint = endpoint_of(order)
     session = Session(
         call_id=call_id,
         phase=Phase.CALLING,
@@ -53,8 +54,14 @@ def begin(call_id: str, event: CallOrdered) -> Session:
         order=order,
     )
     limit = limit_s(session)
-    call = Originate(event.channel_id, endpoint, event.ring_timeout_s, limit, event.dialled)
+    known = digest.encode(session)
+    call = Originate(event.channel_id, endpoint, event.ring_timeout_s, limit, event.dialled, known)
     return pending.add(session, call)
+
+
+def endpoint_of(order: Order) -> str:
+    """What Asterisk is to call for the caller; '' for nobody."""
+    return endpoints.phone(order.phone) if order.phone else ""
 
 
 def is_forgotten(session: Session) -> bool:
@@ -72,6 +79,21 @@ def forgotten(session: Session, at_ms: int) -> Session:
         a_cause=causes.NORMAL_CLEARING,
         reason="Redis has forgotten whom the order was to call, so nobody was called",
         cause=causes.CONGESTION,
+    )
+
+
+def found(session: Session, event: CallFound) -> Session:
+    """Its phone is called, and Redis has forgotten it: it rings on.
+
+    Its end may have come before anybody knew the call again, so somebody looks soon.
+    """
+    ringing_ms = event.at_ms if event.phone == "Ringing" else None
+    return replace(
+        session,
+        phase=Phase.CALLING,
+        a_up=event.phone == "Up",
+        a_ringing_ms=ringing_ms,
+        wake_ms=event.at_ms + ENTER_PATIENCE_MS,
     )
 
 

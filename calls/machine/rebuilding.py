@@ -2,7 +2,8 @@
 
 Who talks goes on talking, and the call has its record and its places among the limits. A caller who
 waits is routed anew: what rang for them is ended first, since nobody knows what has become of it.
-What is left of a call whose caller or callee has gone meanwhile is ended, with its record.
+What is left of a call whose caller or callee has gone meanwhile is ended, with its record. A phone
+that is called for an order rings on, and is connected to whom the order named.
 """
 
 from msgspec.structs import replace
@@ -25,7 +26,9 @@ def rebuild(call_id: str, event: CallFound) -> Session:
     session = _session(call_id, event)
     if _has_talked(event):
         return _talking(session, event)
-    if not event.present:
+    if event.phone and session.order is not None:
+        return ordered.found(session, event)
+    if not (event.present or event.phone):
         return ending.cancelled(replace(session, phase=Phase.DIALLING), event)
     if ordered.is_forgotten(session):
         return ordered.forgotten(session, event.at_ms)
@@ -56,7 +59,12 @@ def _session(call_id: str, event: CallFound) -> Session:
     if known is not None:
         facts = {name: getattr(known, name) for name in digest.Digest.__slots__}
         session = replace(session, **facts)
-    if not event.present:
+    if session.order is not None:
+        # Nobody answers in the place of a silent caller.
+        a_up = session.a_up or session.is_silent
+        name = session.channel_name or ordered.endpoint_of(session.order)
+        session = replace(session, channel_name=name, a_up=a_up)
+    if not (event.present or event.phone):
         session = replace(session, a_gone=True, a_ended_ms=event.at_ms, a_end_sign=EndSign.MISSED)
     return replace(session, legs=_legs(session, event))
 

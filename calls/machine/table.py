@@ -70,6 +70,7 @@ from calls.machine.events import (
     MailboxEvent,
     Reserved,
     RouteChosen,
+    begins,
 )
 from calls.machine.former import besides
 from calls.machine.session import Phase, Session
@@ -193,6 +194,8 @@ def decide(session: Session, event: Event) -> Session:
 
 def begun(call_id: str, event: Event) -> Session | None:
     """The call that begins with *event*; None where none does."""
+    if not begins(event):
+        return None
     if isinstance(event, CallEntered):
         return beginning.begin(call_id, event)
     if isinstance(event, CallOrdered):

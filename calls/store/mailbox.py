@@ -53,6 +53,7 @@ from calls.machine.events import (
     ChannelLeft,
     MailboxEvent,
     Urgency,
+    begins,
     decode,
     encode,
 )
@@ -477,7 +478,7 @@ def _from_its_beginning(events: Sequence[MailboxEvent]) -> tuple[bool, Sequence[
         if isinstance(event, Beginning):
             before = [each for each in events[:place] if isinstance(each, ChannelLeft)]
             behind = [each for each in events[:place] if not isinstance(each, ChannelLeft)]
-            return True, (*before, event, *behind, *events[place + 1 :])
+            return begins(event), (*before, event, *behind, *events[place + 1 :])
     return False, events
 
 

@@ -91,6 +91,17 @@ async def test_a_phone_is_called_once_however_often_it_is_asked_for(ari, do):
     assert await do(call, again=True) == CommandDone(NOW_MS, call, existed=True)
 
 
+async def test_what_a_phone_is_called_for_stands_on_its_channel(ari, do):
+    """Whatever is in it, and beside the name of the application that it is to be handed over to."""
+    digest = '[2,"a, b",["x=y;z"],"${EPOCH}"]'
+    await do(Originate(ari.a, LOCAL, 30, 90, "33123", digest))
+    path = f"/channels/{ari.a}/variable"
+
+    assert (await ari.ask("GET", path, variable="RINGMASTER_ORDER"))[1] == {
+        "value": f"{APP} {digest}"
+    }
+
+
 async def test_a_phone_that_may_have_been_called_is_not_called_again(ari, do):
     outcome = await do(Originate(ari.a, LOCAL, 30, 90), again=True)
 

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from ari_bridge.comparison import Findings, Held, Snapshot, expected_of
 from ari_bridge.listing import PART, parts_of
+from calls import ids
 from calls.machine.commands import Dial, Hangup
 from calls.machine.session import Phase
 from tests.machine.world import (
@@ -53,6 +54,8 @@ def judged(channels=(), bridges=(), live=(), over=()):
 
 
 A_UP, B_UP = listed(A), listed(b())
+PHONE = ids.ordered_channel("token:1", "key", "20261129")
+CALLED = listed(PHONE, "Ringing", app_name="AppDial2", app="(Outgoing Line)")
 RING = listed(A, "Ring")
 
 
@@ -68,11 +71,7 @@ RING = listed(A, "Ring")
         (dialling().session, [RING, listed(b(), "Down")], False),
         (dialling().session, [RING], True),
         # A phone that rings is no channel of the application yet, and is there all the same.
-        (
-            calling().session,
-            [listed(A, "Ringing", app_name="AppDial2", app="(Outgoing Line)")],
-            False,
-        ),
+        (calling().session, [CALLED | {"id": A}], False),
         (calling().session, [], True),
         # What has not been created yet cannot be missed, and who waits for a route has no legs.
         (routing().session, [], False),
@@ -126,10 +125,14 @@ def test_a_leg_that_is_known_to_be_gone_is_not_missed():
         ([B_UP], [bridge(text="x")], Held(None, {1: (b(), "Up")}, "x")),
         ([B_UP, listed(b(12))], [], Held(None, {1: (b(), "Up"), 12: (b(12), "Up")})),
         ([], [bridge()], Held(bridge="")),
+        ([CALLED], [], Held(phone="Ringing")),
+        ([listed(PHONE)], [], None),
+        ([CALLED, listed(f"{PHONE};2", app_name="")], [], Held(phone="Ringing")),
         ([B_UP, listed(f"{b()};1"), listed(f"{b()};2")], [], Held(None, {1: (b(), "Up")})),
     ],
     ids=["a caller", "an answered caller", "with arguments", "a whole call", "without a caller",
-         "attempts", "a bridge", "halves of Local"],
+         "attempts", "a bridge", "a phone that is called", "a phone that has answered",
+         "half of a silent channel", "halves of Local"],
 )  # fmt: skip
 def test_what_nobody_remembers_is_unknown_with_all_that_the_node_holds_of_it(
     channels, bridges, held
@@ -160,6 +163,7 @@ def test_what_is_over_is_left_over():
     [
         ([listed("9.9", app="other"), listed("9.9.b1", app="other")], [bridge("9.9.br")]),
         ([listed("9.10", app_name="Dial")], []),
+        ([listed(PHONE, app="other")], []),
         ([listed("9.10", app_name="")], []),
         ([listed("9.9.b1", app="other")], []),
         ([], [bridge("conf-1"), bridge("x.brx"), bridge("9.9.b1")]),
@@ -182,6 +186,19 @@ def test_an_unknown_call_tells_all_that_is_listed_of_it():
     assert (found.dialled, found.caller_number, found.account_code) == ("33123", "4930100", "acme")
     assert (found.legs, found.digest, found.answered_ms) == (((2, "Ringing"),), "digest", 4)
     assert found.started_ms == 1_577_836_800_000
+
+
+def test_a_phone_that_is_called_is_told_with_its_state():
+    found = Held(phone="Ringing").found(PHONE, 5, "digest", None)
+
+    assert (found.phone, found.present, found.digest) == ("Ringing", False, "digest")
+
+
+def test_a_phone_that_is_called_for_a_call_that_is_over_is_left_over():
+    made, findings = snapshot([CALLED]), Findings()
+    findings.judge("demo", [PHONE], made, live=(), over={f"demo:{PHONE}"})
+
+    assert list(findings.left_over[PHONE].paths(PHONE)) == [f"/channels/{PHONE}"]
 
 
 def test_one_whose_caller_has_gone_tells_nothing_of_them():

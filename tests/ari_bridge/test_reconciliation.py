@@ -8,12 +8,15 @@ from ari_bridge.client import AriClient
 from ari_bridge.clocks import NodeClocks
 from ari_bridge.heard import Heard
 from ari_bridge.reconcile import Reconciler
+from calls import ids
 from calls.clock import wall_clock_ms
 from calls.machine.events import CallFound, ChannelAnswered, Doubted
 from calls.machine.session import to_json
 from calls.store.mailbox import ATTEND, Mailboxes, connect
 from tests.machine.world import BRIDGE, CALL, A, b, entered, ringing
 from tests.machine.world import talking as talking_world
+
+PHONE = ids.ordered_channel("token:1", "key", "20261129")
 
 # --- On a node ---
 
@@ -82,6 +85,13 @@ def put(double, name, state="Up"):
     double.enter(name)
     double.channels[name].state = state
     double.channels[name].created = "2020-01-01T00:00:00.000+0000"
+
+
+async def called(ari, left):
+    """A phone is called, with this left on its channel."""
+    asked = {"endpoint": "PJSIP/alice", "app": "ringmaster"}
+    variables = {"variables": {"RINGMASTER_ORDER": left}}
+    assert (await ari.request("POST", f"/channels/{PHONE}", asked, variables)).ok
 
 
 async def test_a_call_that_the_node_has_is_left_alone(double, a_call, reconcile, collector):
@@ -229,6 +239,33 @@ async def test_one_whose_b_has_gone_is_found_with_what_the_bridge_says(
 
     ((_, event),) = collector.events
     assert event.digest == "what was left on the bridge"
+
+
+@pytest.mark.parametrize("answers", [False, True], ids=["rings", "has entered"])
+async def test_a_phone_of_which_nothing_is_remembered_is_found_with_its_order(
+    double, ari, reconcile, collector, answers
+):
+    await called(ari, "ringmaster what was left on the phone")
+    if answers:
+        double.channels[PHONE].in_stasis = True
+    await reconcile()
+
+    ((call, event),) = collector.events
+    assert call == f"demo:{PHONE}"
+    assert event.digest == "what was left on the phone"
+    assert (event.present, event.phone) == (answers, "" if answers else "Down")
+
+
+@pytest.mark.parametrize("left", ["another what was left", ""], ids=["another's", "nobody's"])
+async def test_a_phone_that_rings_for_another_application_is_left_alone(
+    double, ari, reconcile, collector, caplog, left
+):
+    await called(ari, left)
+    await reconcile()
+
+    assert collector.events == []
+    assert PHONE in double.channels
+    assert "of which nothing was remembered" not in caplog.text
 
 
 async def test_when_calls_were_answered_is_forgotten_with_the_calls(

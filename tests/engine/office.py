@@ -12,6 +12,7 @@ from typing import Any
 
 import redis
 
+from calls.engine.phones import Phones
 from calls.engine.turn import Engine
 from calls.errors import RoutingUnavailable
 from calls.machine.commands import AriCommand, FindRoute
@@ -146,6 +147,14 @@ class Office:
         self.gateway = WorldGateway(self.world, self.tell)
         self.directory = StubDirectory(self.world)
         self.engine = self.hire()
+
+    @property
+    def phones(self) -> Phones:
+        """What the worker does about phones that it called, once Redis has lost its data."""
+        return self.phones_of(self.engine)
+
+    def phones_of(self, engine: Engine) -> Phones:
+        return Phones(engine.keepsake, self.mailboxes, self.gateway)
 
     def hire(self) -> Engine:
         """A new worker, with nothing in its memory."""

@@ -7,12 +7,13 @@ ended. However it went, the call ends, it has its record, and nothing is left.
 import pytest
 from msgspec.structs import replace
 
+from calls import ids
 from calls.engine import turn
 from calls.engine.keepsake import KEPT_S, MOST, Keepsake
 from calls.machine.session import Phase
-from tests.engine.office import Office, Reaper
+from tests.engine.office import Killed, Office, Reaper
 from tests.engine.test_a_worker_may_die_anywhere import STORIES
-from tests.machine.world import CALL, World, plan, talking, target
+from tests.machine.world import CALL, A, World, b, plan, talking, target
 
 
 @pytest.fixture(autouse=True)
@@ -21,12 +22,13 @@ def _no_linger(monkeypatch):
 
 
 class Amnesia(Reaper):
-    """Empties Redis at one step, and lets everybody live."""
+    """Empties Redis at one step. The worker lives on, unless it ``kills`` it in that moment."""
 
-    def __init__(self, client, at):
+    def __init__(self, client, at, *, kills=False):
         super().__init__()
         self._client = client
         self._at = at
+        self.kills = kills
         self.emptied = False
 
     def step(self):
@@ -34,18 +36,30 @@ class Amnesia(Reaper):
         if self.steps == self._at:
             self._client.flushdb()
             self.emptied = True
+            if self.kills:
+                raise Killed
+
+    def next_life(self):
+        """The steps are counted on: there is one moment in which everything is lost."""
 
 
 class Forgetful(Office):
     """An office whose Redis is emptied once, which is noticed after the turn it happened in."""
 
     reaper: Amnesia
+    nothing_left = False
+    """Whether Asterisk held nothing of the call any more when a worker was killed with Redis."""
 
     async def attend(self):
         await super().attend()
         if self.reaper.emptied:
             self.reaper.emptied = False
+            self.nothing_left = self.reaper.kills and self.world.empty
             await recover(self)
+
+    @property
+    def is_over(self):
+        return self.nothing_left or super().is_over
 
 
 def is_known(office: Office) -> bool:
@@ -53,39 +67,168 @@ def is_known(office: Office) -> bool:
 
 
 async def recover(office: Office) -> None:
-    """What follows when the mark has changed: the worker's part, then the listener's."""
+    """What follows when the mark has changed: the worker's part, then the listener's, then what
+    only the worker can still know of."""
     await office.engine.keepsake.give_back(office.mailboxes)
     # What was told meanwhile found no mailbox.
     await office.tell()
-    world = office.world
-    # A phone that rings has not entered the application, and no comparison asks what for.
-    if not is_known(office) and (world.bridges or world.channels.keys() - world.unanswered):
+    await compare(office)
+    await office.phones.look_once()
+    await office.attend()
+
+
+async def compare(office: Office) -> None:
+    """What the listener does: it has a call of which nothing is known begun from what is there."""
+    if not is_known(office) and not office.world.empty:
         await office.post(office.world.as_found())
         await office.attend()
 
 
-@pytest.mark.parametrize("listens", [True, False], ids=["heard", "unheard"])
+def name_by_order(monkeypatch):
+    """A's channel is one that an order has named."""
+    monkeypatch.setattr(ids, "is_ordered", lambda channel: channel == A)
+
+
+@pytest.mark.parametrize(
+    ("listens", "kills"),
+    [(True, False), (False, False), (True, True)],
+    ids=["heard", "unheard", "the worker dies too"],
+)
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.__name__)
 async def test_the_call_has_its_record_wherever_redis_is_emptied(
-    story, listens, mailboxes, clean_redis
+    story, listens, kills, mailboxes, clean_redis, monkeypatch
 ):
+    """Also where the worker dies in the same moment, unless nothing of the call was left but in
+    its memory."""
     # An order that nobody has taken up yet stands in Redis alone.
-    step, forgot = int(story.__name__.startswith("ordered")), True
+    step, forgot = 0, True
+    if story.__name__.startswith("ordered"):
+        name_by_order(monkeypatch)
+        step = 1
     while forgot:
         step += 1
         clean_redis.flushdb()
         world = World(found=plan(target(), target("carrier-b")))
-        office = Forgetful(mailboxes, clean_redis, world, Amnesia(clean_redis, step))
+        office = Forgetful(mailboxes, clean_redis, world, Amnesia(clean_redis, step, kills=kills))
         office.gateway.listens = listens
         await story(office)
         forgot = office.reaper.steps >= step
         await office.settle()
 
         assert office.world.empty, (step, office.world.channels, office.world.bridges)
-        assert {record.call_id for record in office.records} == {CALL}, step
-        assert len(office.world.dialled) == len(set(office.world.dialled)), step
+        assert {record.call_id for record in office.records} | {CALL} == {CALL}, step
+        assert office.records or office.nothing_left, step
+        # A caller who waits, with nothing left to tell what was tried, is routed from the first.
+        dialled = [each for each in office.world.dialled if not kills or each == A]
+        assert len(dialled) == len(set(dialled)), step
 
     assert step > 12, "a story has at least so many steps; was anything forgotten?"
+
+
+# --- A phone that rings for an order ---
+
+
+@pytest.fixture
+def _ordered(monkeypatch):
+    name_by_order(monkeypatch)
+
+
+async def forget(office: Office, *, die: bool = False) -> None:
+    """Redis is emptied between two turns; the worker may die with it."""
+    office.client.flushdb()
+    office.world.told.clear()
+    if die:
+        office.engine = office.hire()
+
+
+@pytest.mark.usefixtures("_ordered")
+@pytest.mark.parametrize("die", [False, True], ids=["the worker lives", "the worker dies"])
+async def test_a_phone_that_rings_is_connected_to_whom_the_order_named(office, die):
+    await office.order()
+    office.world.ring(A)
+    await forget(office, die=die)
+    await recover(office)
+    office.world.pick_up()
+    await office.tell()
+    await office.attend()
+    office.world.answer(b())
+    await office.tell()
+    await office.attend()
+    office.world.end(b())
+    await office.settle()
+
+    (record,) = office.records
+    assert (record.disposition, record.ended_by) == ("answered", "callee")
+    assert record.callee_received == "33123"
+    assert record.reason == "placed by token crm"
+    assert record.integrity == "recovered"
+    assert office.world.dialled == [A, b()]
+    assert office.world.empty
+
+
+@pytest.mark.usefixtures("_ordered")
+async def test_a_phone_that_is_answered_before_anybody_notices_is_connected(office):
+    """Its entering finds no call, and what it is for is read from its channel in a moment."""
+    await office.order()
+    office.world.ring(A)
+    await forget(office, die=True)
+    office.world.pick_up()
+    await office.tell()
+    await office.attend()
+    assert not office.mail
+    assert not office.begun
+    await compare(office)
+
+    assert office.session.phase is Phase.DIALLING
+    assert office.world.dialled == [A, b()]
+
+
+@pytest.mark.usefixtures("_ordered")
+async def test_a_phone_that_declines_before_anybody_notices_has_its_record(office):
+    """There is nothing left of it in Asterisk, but whoever called it remembers."""
+    await office.order()
+    office.world.ring(A)
+    await forget(office)
+    office.world.end(A, 21, 603)
+    await office.tell()
+    await recover(office)
+    await office.settle()
+
+    (record,) = office.records
+    assert (record.ended_by, record.integrity) == ("unknown", "recovered")
+    assert record.reason == (
+        "phone alice could not be reached, so nobody was called; placed by token crm"
+    )
+
+
+@pytest.mark.usefixtures("_ordered")
+async def test_what_a_worker_knows_of_the_ringing_takes_nobody_out_of_a_talk(office):
+    """Another worker has gone on with the call: its second trunk was answered."""
+    office.world.found = plan(target(), target("carrier-b"))
+    await office.order()
+    first = office.engine
+    office.engine = office.hire()
+    office.world.ring(A)
+    office.world.pick_up()
+    await office.tell()
+    await office.attend()
+    office.world.end(b(1), 34, 503)
+    await office.tell()
+    await office.attend()
+    office.world.answer(b(2))
+    await office.tell()
+    await office.attend()
+    await forget(office)
+    await first.keepsake.give_back(office.mailboxes)
+    await office.phones_of(first).look_once()
+    await compare(office)
+
+    assert office.session.phase is Phase.TALKING
+    assert office.world.dialled == [A, b(1), b(2)]
+    office.world.end(A)
+    await office.settle()
+    (record,) = office.records
+    assert (record.disposition, record.trunk) == ("answered", "carrier-b")
 
 
 # --- What a worker knows by heart ---

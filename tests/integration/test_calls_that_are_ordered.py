@@ -11,6 +11,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
+from django.utils import timezone
 
 from calls.models import ApiToken, Limit, Trunk
 from cdr.models import Cdr
@@ -135,6 +136,41 @@ def test_a_trunk_that_no_route_names_is_tried_and_plays_a_sound(
     assert (cdr.trunk, cdr.route) == ("new", "trunk new alone")
     assert cdr.reason == "test call by token crm through trunk new alone"
     assert cdr.integrity == "complete"
+
+
+@pytest.mark.parametrize(
+    ("phone", "rings", "callee", "said"),
+    [
+        ("phone-answers", "2200", "4930299", ("answered", "callee", "placed by token crm")),
+        (
+            "phone-rings",
+            "2180",
+            "4930200",
+            (
+                "no_answer",
+                "switch",
+                "phone phone-rings did not answer, so nobody was called; placed by token crm",
+            ),
+        ),
+    ],
+)
+def test_a_phone_rings_when_redis_is_emptied_and_the_worker_killed(
+    ringmaster: Ringmaster, program: Program, carrier: Carrier, phone, rings, callee, said
+) -> None:
+    began = timezone.now()
+    ringmaster.route("49", "PJSIP/{number}@carrier-a")
+    call = placed(program.place(account="demo", phone=phone, number=f"+{callee}", ring_timeout_s=3))
+    carrier.wait_for(rings, "INVITE")
+    ringmaster.stack.kill("calls", signal.SIGKILL)
+    ringmaster.redis.flushall()
+    ringmaster.stack.restart("calls")
+    ringmaster.stack.wait_one_ready("calls")
+    cdr = ringmaster.cdr(begun_since=began)
+
+    assert (cdr.call_id, cdr.integrity) == (call, "recovered")
+    assert (cdr.disposition, cdr.ended_by, cdr.reason) == said
+    assert carrier.seen(rings).count("INVITE") == 1
+    ringmaster.assert_nothing_left()
 
 
 def test_fifty_orders_at_once_with_workers_killed_are_one_call_and_one_record(

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from calls import ids
-from calls.machine import table
+from calls.machine import digest, table
 from calls.machine.commands import (
     AddToBridge,
     Answer,
@@ -47,7 +47,8 @@ def test_the_phone_is_called_and_nobody_else_yet():
     world = calling()
 
     (command,) = world.done
-    assert command == Originate(A, "PJSIP/alice", 30, 30 + ANSWERED_LIMIT_S, "33123")
+    known = digest.encode(table.begun(CALL, ordered()))
+    assert command == Originate(A, "PJSIP/alice", 30, 30 + ANSWERED_LIMIT_S, "33123", known)
     assert world.session.phase is Phase.CALLING
     assert world.session.account == "acme"
 
@@ -411,15 +412,105 @@ def test_a_phone_that_was_called_before_and_forgotten_is_looked_at_at_once():
     assert world.dialled == [b()], "and is not called again"
 
 
-@pytest.mark.parametrize("found", [False, True], ids=["heard", "found"])
-def test_a_phone_whose_order_redis_forgot_is_let_go_with_a_record_that_says_so(found):
-    channel = ids.ordered_channel("token:1", "k", "20261129")
-    event = entered(dialled="", up=True)
-    if found:
-        event = World(channels={A: "Up"}).as_found()
-    event = dataclasses.replace(event, channel_id=channel, dialled="")
-    session = table.fold(f"demo:{channel}", None, [event])
+# --- Redis has forgotten it ---
+
+CHANNEL = ids.ordered_channel("token:1", "k", "20261129")
+
+
+def test_a_phone_that_rings_rings_on_and_is_connected_to_whom_the_order_named():
+    world = calling()
+    before = world.session
+    world.ring(A)
+    world.forget()
+    assert world.session.phase is Phase.CALLING
+    assert world.session.recovered
+    assert (world.session.order, world.session.dialled) == (before.order, "33123")
+    assert world.session.started_ms == before.started_ms
+    world.pick_up()
+    world.hear_all()
+
+    assert world.session.phase is Phase.DIALLING
+    assert world.dialled == [A, b()]
+
+
+def test_one_that_ended_before_anybody_knew_its_call_again_is_looked_at_in_a_second():
+    world = calling()
+    world.ring(A)
+    found = world.as_found()
+    world.end(A, 17, 486)
+    world.told.clear()
+    world.session = table.begun(CALL, found)
+    assert world.session.wake_ms <= found.at_ms + ENTER_PATIENCE_MS
+    world.doubt()
+    world.hear_all()
+
+    assert (world.record.disposition, world.record.ended_by) == ("no_answer", "unknown")
+
+
+def test_one_that_is_answered_and_about_to_enter_is_connected():
+    world = calling()
+    world.channels[A] = "Up"
+    world.forget()
+    assert world.session.phase is Phase.CALLING
+    world.unanswered.clear()
+    world.doubt()
+    world.hear_all()
+
+    assert world.dialled == [A, b()]
+
+
+def test_one_that_has_entered_is_connected():
+    world = calling()
+    world.pick_up()
+    world.forget()
+
+    assert world.session.phase is Phase.DIALLING
+    assert world.session.callee == "33123"
+    assert world.dialled == [A, b()]
+
+
+def test_a_talk_that_was_ordered_says_who_ordered_it():
+    world = at_the_phone()
+    world.answer(b())
+    world.hear_all()
+    world.forget()
+    world.end(A)
+    world.hear_all()
+
+    assert world.record.reason == "placed by token crm"
+    assert world.record.disposition == "answered"
+
+
+def test_a_silent_channel_goes_on_and_its_callee_hears_the_sound():
+    world = calling(phone="")
+    world.forget()
+    world.answer(b(2))
+    world.hear_all()
+
+    assert world.session.max_call_s == SILENT_CALL_S
+    assert world.count(Play) == 1
+    assert not world.count(Answer)
+
+
+def test_what_enters_for_an_order_that_is_forgotten_begins_no_call_by_itself():
+    """A comparison brings what stands on its channel."""
+    event = dataclasses.replace(entered(dialled="", up=True), channel_id=CHANNEL)
+
+    assert table.fold(f"demo:{CHANNEL}", None, [event]) is None
+
+
+@pytest.mark.parametrize("phone", ["", "Ringing"], ids=["answered", "rings"])
+def test_a_phone_that_does_not_tell_its_order_is_let_go_with_a_record_that_says_so(phone):
+    event = dataclasses.replace(
+        World(channels={A: "Up"}).as_found(),
+        channel_id=CHANNEL,
+        dialled="",
+        present=not phone,
+        phone=phone,
+        digest=phone and "of a newer version",
+    )
+    session = table.fold(f"demo:{CHANNEL}", None, [event])
 
     assert session.phase is Phase.ENDING
-    assert session.pending == (Hangup(channel, 16),)
+    assert session.pending == (Hangup(CHANNEL, 16),)
     assert session.reason.startswith("Redis has forgotten whom the order was to call")

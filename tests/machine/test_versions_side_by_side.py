@@ -1,5 +1,6 @@
 """While a new version is brought in, old and new workers read what the others have stored."""
 
+import dataclasses
 from pathlib import Path
 
 import orjson
@@ -17,6 +18,7 @@ from tests.machine.world import CALL, A, b, ringing, setting_up, talking
 SAMPLES = sorted((Path(__file__).parent / "stored").glob("format-*.json"))
 STORED = [orjson.loads(path.read_bytes()) for path in SAMPLES]
 SESSIONS = {name: text for each in STORED for name, text in each["sessions"].items()}
+EVENTS_FOUND = next(each for each in STORED[1]["events"])
 EVENTS = [text for each in STORED for text in each["events"]]
 
 
@@ -58,6 +60,14 @@ def test_an_event_of_an_earlier_version_is_read(text):
 
 def test_an_event_with_more_fields_is_read_without_them():
     assert events.decode(b'["left","a",2,"media",7,{"why":"how"}]') == ChannelLeft("a", 2, "media")
+
+
+def test_a_call_that_is_found_says_nothing_of_what_older_versions_do_not_know_and_it_has_not():
+    found = events.decode(EVENTS_FOUND.encode())
+
+    assert orjson.loads(events.encode(found)) == orjson.loads(EVENTS_FOUND)
+    ringing = dataclasses.replace(found, phone="Ringing")
+    assert events.decode(events.encode(ringing)) == ringing
 
 
 def test_an_event_with_fewer_fields_has_the_defaults():

@@ -334,14 +334,18 @@ class World:
 
     def as_found(self, answered_ms: int | None = None) -> CallFound:
         self.now_ms += 100
-        left = [each.digest for each in self.done if isinstance(each, CreateChannel)]
+        made = [each for each in self.done if isinstance(each, CreateChannel | Originate)]
+        left = [each.digest for each in made if isinstance(each, CreateChannel)]
+        called = [each.digest for each in made if isinstance(each, Originate)]
         prefix = f"{A}.b"
         legs = tuple(
             (int(name.removeprefix(prefix)), state)
             for name, state in self.channels.items()
             if name.startswith(prefix)
         )
-        present = A in self.channels
+        present = A in self.channels and A not in self.unanswered
+        if not (legs or self.bridges):
+            left = called
         return CallFound(
             A,
             self.now_ms,
@@ -349,14 +353,15 @@ class World:
             up=self.channels.get(A) == "Up",
             started_ms=1_000 if present else 0,
             channel_name="PJSIP/alice-00000001" if present else "",
-            dialled="33123" if present else "",
+            dialled="33123" if present and not called else "",
             caller_number="4930100" if present else "",
             caller_name="Alice" if present else "",
             account_code="acme" if present else "",
             legs=legs,
             bridge=bool(self.bridges),
-            digest=left[-1] if left and (legs or self.bridges) else "",
+            digest=left[-1] if left else "",
             answered_ms=answered_ms,
+            phone=self.channels[A] if A in self.unanswered and A in self.channels else "",
         )
 
     def forget(self, answered_ms: int | None = None) -> None:
