@@ -55,6 +55,11 @@ CDRS_REJECTED = counter(
     "second one of a call that says otherwise than the first (double).",
     "kind",
 )
+CDRS_RETOLD = counter(
+    "cdrs_retold",
+    "Second records of calls that were heard whole and ended again, as Redis went back in time; "
+    "dropped.",
+)
 CDR_DELAY = histogram(
     "cdr_delay_seconds",
     "From the end of a call to its committed record.",

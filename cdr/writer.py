@@ -9,8 +9,8 @@ What goes wrong, and what follows:
 * an entry that is no record, or that the database refuses: moved to the rejected stream and
   logged as an error; the others of its batch are written;
 * a second record of a call that says otherwise than the first: the first stays, the second is moved
-  to the rejected stream; the same once more, as after a death between commit and acknowledgement,
-  is no second one;
+  to the rejected stream, unless it is explained (cdr/doubles.py); the same once more, as after a
+  death between commit and acknowledgement, is no second one;
 * a writer dead with entries in its hands: the same writer started again takes them up at once,
   another one after :data:`CLAIM_AFTER_MS`.
 """
@@ -44,6 +44,7 @@ from tenacity import (
 )
 
 from cdr import metrics, patience, recent, rollup
+from cdr.doubles import Told, Verdict, judge
 from cdr.errors import CdrError, first_line
 from cdr.mapping import attempt_row, begun_row, cdr_row
 from cdr.models import BegunCall, Cdr, CdrAttempt
@@ -265,12 +266,7 @@ class CdrWriter:
                 entries.append(Entry(entry_id, text, CallRecord.from_json(text)))
             except CdrError as error:
                 self._reject(entry_id, text, str(error))
-        with patience.within(WRITE_S):
-            doubles = find_doubles(entries)
-        for entry in doubles:
-            reason = f"Call {entry.record.call_id!r} has a record already, which says otherwise."
-            self._reject(entry.entry_id, entry.text, reason, DOUBLE, entry.record.call_id)
-        entries = [entry for entry in entries if entry not in doubles]
+        entries = self._first_ones(entries)
         try:
             with patience.within(WRITE_S):
                 store((entry.record for entry in entries), self._also)
@@ -280,6 +276,28 @@ class CdrWriter:
         self._acknowledge([entry.entry_id for entry in entries])
         _count(entries)
         recent.note(self._redis, (entry.record for entry in entries))
+
+    def _first_ones(self, entries: Sequence[Entry]) -> list[Entry]:
+        """These without the second records of calls, which are done with."""
+        with patience.within(WRITE_S):
+            verdicts = judged(entries)
+        retold = [entry for entry, verdict in verdicts if verdict is Verdict.RETOLD]
+        if retold:
+            self._acknowledge([entry.entry_id for entry in retold])
+            metrics.CDRS_RETOLD.inc(len(retold))
+        for entry in retold:
+            logger.info(
+                "Call %r was found to have ended once more, after Redis had forgotten that it had; "
+                "its record, which was heard whole, stays.",
+                entry.record.call_id,
+                extra={"call_id": entry.record.call_id},
+            )
+        for entry, verdict in verdicts:
+            if verdict is Verdict.DOUBLE:
+                call = entry.record.call_id
+                reason = f"Call {call!r} has a record already, which says otherwise."
+                self._reject(entry.entry_id, entry.text, reason, DOUBLE, call)
+        return [entry for entry, verdict in verdicts if verdict is Verdict.WRITE]
 
     def _write_one_by_one(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
@@ -325,22 +343,14 @@ def _count(written: Sequence[Entry]) -> None:
         metrics.CDR_DELAY.observe(max(0.0, now_ms - at_ms(entry.entry_id.encode())) / 1000)
 
 
-def find_doubles(entries: Iterable[Entry]) -> list[Entry]:
-    """The records of calls that have another one, which says otherwise, in the database or before
-    them in the batch. Raises ``django.db.Error``.
+def judged(entries: Sequence[Entry]) -> list[tuple[Entry, Verdict]]:
+    """What is to be done with each record, by what the database has of these calls. Raises
+    ``django.db.Error``.
     """
-    rows = [(entry, cdr_row(entry.record)) for entry in entries]
-    known = Cdr.objects.filter(call_id__in={row.call_id for _, row in rows})
-    told = {call: told for call, *told in known.values_list("call_id", *_TOLD)}
-    return [
-        entry
-        for entry, row in rows
-        if told.setdefault(row.call_id, said := [getattr(row, name) for name in _TOLD]) != said
-    ]
-
-
-_TOLD = ("started_at", "answered_at", "ended_at", "disposition", "talk_ms", "account")
-"""What two records of the same call must have in common."""
+    rows = [cdr_row(entry.record) for entry in entries]
+    known = Cdr.objects.filter(call_id__in={row.call_id for row in rows})
+    told = {call: Told(*told) for call, *told in known.values_list("call_id", *Told._fields)}
+    return list(zip(entries, judge(rows, told), strict=True))
 
 
 def store(records: Iterable[CallRecord], also: Also = lambda records: None) -> int:

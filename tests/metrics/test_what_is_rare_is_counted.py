@@ -12,6 +12,7 @@ from calls.engine.shares import SILENT, Shares
 from calls.limits.health import LEAST
 from calls.store.counters import Limits
 from calls.store.mailbox import call_key, connect, mail_key
+from cdr.record import Integrity
 from tests.ari_bridge.conftest import LeaseStub, MarkStub
 from tests.cdr.conftest import add, make_writer, stream
 from tests.cdr.made_up import record
@@ -171,3 +172,6 @@ def test_records_written_and_set_aside(add, make_writer):
     add(record(disposition="busy"))
     make_writer().write_once()
     assert readings.grown("ringmaster_cdrs_rejected_total", kind="double") == 1
+    add(record(ended_ms=record().ended_ms + 900, integrity=Integrity.RECOVERED))
+    make_writer().write_once()
+    assert readings.grown("ringmaster_cdrs_retold_total") == 1

@@ -110,6 +110,72 @@ def test_the_same_record_once_more_is_no_double(begun, clean_redis, redis_url):
     assert ledger(DAY).is_green
 
 
+LATER = {"ended_ms": record(CALLS[0]).ended_ms + 900}
+FORGOTTEN = {
+    "answered_ms": None,
+    "disposition": Disposition.CANCELLED,
+    "ended_ms": STARTED_MS + 2_000,
+}
+
+
+def tell_again(clean_redis, redis_url, *records):
+    for each in records:
+        clean_redis.xadd(STREAM, {FIELD: each.to_json()})
+    write(redis_url)
+
+
+@pytest.mark.parametrize("said", [LATER, FORGOTTEN], ids=["gone later", "not answered"])
+def test_a_call_heard_whole_that_is_found_to_have_ended_again_is_no_double(
+    begun, clean_redis, redis_url, said
+):
+    """Redis went back to a time in which it was up."""
+    store(record(call) for call in CALLS)
+    again = record(CALLS[0], integrity=Integrity.RECOVERED, **said)
+    tell_again(clean_redis, redis_url, again)
+    found = ledger(DAY)
+
+    assert found.is_green
+    assert (found.written, found.aside, found.recovered_count) == (3, (), 0)
+    assert clean_redis.xlen(STREAM) == 0
+
+
+@pytest.mark.parametrize("whole_first", [True, False])
+def test_of_two_that_come_together_the_one_that_was_heard_whole_is_written(
+    begun, clean_redis, redis_url, whole_first
+):
+    store(record(call) for call in CALLS[1:])
+    both = [record(CALLS[0]), record(CALLS[0], integrity=Integrity.RECOVERED, **LATER)]
+    tell_again(clean_redis, redis_url, *(both if whole_first else reversed(both)))
+
+    assert Cdr.objects.get(call_id=CALLS[0]).integrity == "complete"
+    assert ledger(DAY).is_green
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ({}, LATER),
+        ({"integrity": Integrity.RECOVERED}, LATER | {"integrity": Integrity.RECOVERED}),
+        ({"integrity": Integrity.RECOVERED}, LATER),
+        (FORGOTTEN, {"integrity": Integrity.RECOVERED}),
+        ({}, {"integrity": Integrity.RECOVERED, "account": "other"}),
+        ({}, {"integrity": Integrity.RECOVERED, "started_ms": STARTED_MS + 1}),
+        ({}, LATER | {"integrity": Integrity.RECOVERED, "callee_received": "0049302"}),
+    ],
+    ids=["both heard", "both found", "heard later", "a talk that nobody heard", "another account",
+         "another beginning", "another callee"],
+)  # fmt: skip
+def test_a_second_record_that_nobody_can_explain_stays_a_double(
+    begun, clean_redis, redis_url, first, second
+):
+    store([record(CALLS[0], **first), *(record(call) for call in CALLS[1:])])
+    tell_again(clean_redis, redis_url, record(CALLS[0], **second))
+    found = ledger(DAY)
+
+    assert [each.call for each in found.doubles] == [CALLS[0]]
+    assert not found.is_green
+
+
 def test_two_records_of_a_call_in_one_batch_are_told_apart(begun, clean_redis, redis_url):
     for disposition in (Disposition.ANSWERED, Disposition.BUSY):
         clean_redis.xadd(STREAM, {FIELD: record(CALLS[0], disposition=disposition).to_json()})
