@@ -13,7 +13,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from typing import TypeVar
 
 import redis
@@ -49,6 +48,8 @@ ROWS = 20_000
 DATABASE_S = 15.0
 """How long a turn may wait for the database."""
 PRUNE_S = 60.0
+SAY_AGAIN_S = 10.0
+"""Between two lines about a Redis that is away."""
 STOP_S = 6.0
 """How long a stopping sender waits for attempts under way."""
 
@@ -80,6 +81,7 @@ class Sender:
         self._tasks: set[asyncio.Task[None]] = set()
         self._awake = asyncio.Event()
         self._next_prune_s = 0.0
+        self._say_away_s = 0.0
         # Django's connections are each of one thread.
         self._thread = ThreadPoolExecutor(1, "webhooks")
 
@@ -166,13 +168,32 @@ class Sender:
         # So many rows at a time as are written well within their time.
         most = max(1, min(TAKEN, ROWS // max(1, len(endpoints))))
         wanted = " ".join(sorted({event for each in endpoints for event in each.events.split()}))
-        with ExitStack() as stack:
-            clients = [stack.enter_context(impatient_redis(url)) for url in self._redis_urls]
-            clients[0].set(WANTED, wanted)
-            for client in clients:
-                for entries in self._batches(client, most):
-                    fan_out((message for _, message in entries if message), endpoints)
-                    client.xdel(OUTBOX, *(entry_id for entry_id, _ in entries))
+        first, *others = self._redis_urls
+        with impatient_redis(first) as client:
+            client.set(WANTED, wanted)
+            self._empty(client, most, endpoints)
+        for url in others:
+            try:
+                with impatient_redis(url) as client:
+                    self._empty(client, most, endpoints)
+            except redis.RedisError as error:
+                # What it has waits there; what is told of calls does not wait for it.
+                self._say_away(error)
+
+    def _empty(self, client: redis.Redis, most: int, endpoints: Sequence[WebhookEndpoint]) -> None:
+        for entries in self._batches(client, most):
+            fan_out((message for _, message in entries if message), endpoints)
+            client.xdel(OUTBOX, *(entry_id for entry_id, _ in entries))
+
+    def _say_away(self, error: redis.RedisError) -> None:
+        now_s = time.monotonic()
+        if now_s >= self._say_away_s:
+            self._say_away_s = now_s + SAY_AGAIN_S
+            logger.error(
+                "What webhooks are told of trunks and limits waits, none is lost. Redis "
+                "(LIMITS_REDIS_URL) does not answer: %s.",
+                first_line(error),
+            )
 
     def _batches(
         self, client: redis.Redis, most: int
@@ -232,5 +253,5 @@ class Sender:
 
 def _away(error: redis.RedisError | Error) -> str:
     if isinstance(error, redis.RedisError):
-        return f"Redis (REDIS_URL, LIMITS_REDIS_URL) does not answer: {first_line(error)}."
+        return f"Redis (REDIS_URL) does not answer: {first_line(error)}."
     return database_away(error)

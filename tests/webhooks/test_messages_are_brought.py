@@ -29,6 +29,7 @@ from calls.webhooks.deliveries import (
 from calls.webhooks.request import Courier, Outcome
 from calls.webhooks.sender import Sender
 from tests.cdr.made_up import record
+from tests.lab.ports import free_port
 from tests.lab.waiting import wait_for
 from tests.webhooks.receiver import Receiver, failing
 
@@ -52,10 +53,10 @@ def tell(*keys, event="call.begun", account=""):
 
 
 @asynccontextmanager
-async def running(redis_url, pauses_s=(0, 0, 0), timeout_s=5.0):
+async def running(redis_url, pauses_s=(0, 0, 0), timeout_s=5.0, others=()):
     stop = asyncio.Event()
     courier = Courier(django_settings.WEBHOOK_ALLOW_PRIVATE, timeout_s)
-    task = asyncio.create_task(Sender((redis_url,), courier, pauses_s, 7).run(stop))
+    task = asyncio.create_task(Sender((redis_url, *others), courier, pauses_s, 7).run(stop))
     try:
         yield
     finally:
@@ -67,6 +68,18 @@ async def running(redis_url, pauses_s=(0, 0, 0), timeout_s=5.0):
 async def until(holds):
     """Wait for what the receiver sees: the sender notes what came of it when it stops."""
     await asyncio.to_thread(wait_for, holds, timeout_s=PATIENCE_S, failure=lambda: "no message")
+
+
+async def test_calls_are_told_of_while_the_limits_redis_is_away(
+    clean_redis, redis_url, receiver, make_endpoint, caplog
+):
+    endpoint = await sync_to_async(make_endpoint)(url=receiver.url, events="call.begun")
+    receiver.secret = endpoint.plain
+    await sync_to_async(tell)("pbx1:1.1")
+    async with running(redis_url, others=(f"redis://127.0.0.1:{free_port()}/0",)):
+        await until(lambda: receiver.taken)
+
+    assert caplog.text.count("(LIMITS_REDIS_URL) does not answer") == 1
 
 
 async def test_a_message_comes_signed_and_is_noted(clean_redis, redis_url, receiver, make_endpoint):
