@@ -33,6 +33,7 @@ from calls.models import Account, Trunk
 from calls.routing.choice import Plan, Refusal
 from calls.routing.numbers import DIALLABLE, shown
 from calls.store.drains import read_drained
+from calls.store.heartbeats import alive, heard_nodes
 from calls.store.mailbox import Mailboxes, Ordered, connect
 from calls.whatif.explanation import chosen
 from calls.whatif.limit_steps import with_limits
@@ -68,7 +69,7 @@ class NewCall:
     ``phone`` is an endpoint of the account's; '' for none: then whoever answers hears a sound,
     which is for trying a trunk. ``number`` and ``caller`` are as people dial them, any text.
     ``caller`` '' shows the account's number. ``trunk`` is the one to go by, '' for the route's.
-    ``node`` '' takes the first that is not drained.
+    ``node`` '' takes the first that is heard and not drained.
     """
 
     account: str
@@ -188,7 +189,10 @@ def _node(new: NewCall) -> str:
         raise Drained(f"Node {new.node} is drained and takes no new calls.")
     if not nodes:
         raise Drained("No node takes new calls: ARI_NODES names none that is not drained.")
-    return new.node or nodes[0]
+    if new.node or len(nodes) == 1:
+        return new.node or nodes[0]
+    heard = heard_nodes(alive())
+    return next((each for each in nodes if each in heard), nodes[0])
 
 
 def _checked(new: NewCall, now_ms: int) -> str:

@@ -18,7 +18,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,7 +35,10 @@ LAPSE_MS = 7_000
 """Until then a process is listed: it may only be slow."""
 SILENT_S = 5.0
 """A loop that gave no sign for so long hangs."""
+LATE_MS = 3_000
+"""A process that has not beaten for so long is not relied on, though it is listed still."""
 PREFIX = "ringmaster:process:"
+_LISTENS = " listens"
 
 logger = logging.getLogger(__name__)
 
@@ -133,6 +136,13 @@ def alive() -> list[Process]:
     """The processes that are alive. Raises redis.RedisError."""
     with impatient_redis(settings.REDIS_URL) as client:
         return processes(client)
+
+
+def heard_nodes(found: Iterable[Process]) -> set[str]:
+    """The nodes that are heard, by what the ARI bridges among these processes say of themselves."""
+    notes = [each.note for each in found if each.kind == "bridge" and each.silent_ms <= LATE_MS]
+    told = ", ".join(notes).split(", ")
+    return {note.removesuffix(_LISTENS) for note in told if note.endswith(_LISTENS)}
 
 
 def processes(client: "redis.Redis") -> list[Process]:

@@ -2,12 +2,14 @@
 
 from concurrent.futures import ThreadPoolExecutor
 
+import orjson
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.db import connection
 
 from calls.machine.events import CallOrdered, decode
 from calls.models import Account, Drain, Limit, Route, RouteTarget, Trunk
+from calls.store.heartbeats import LAPSE_MS, PREFIX
 from calls.store.mailbox import ATTEND
 from cdr.stream import BEGUN_STREAM
 from tests.api.test_who_may_ask import problem
@@ -243,6 +245,39 @@ def test_where_the_switch_is_drained_nobody_is_called(acme, trunk, program, redi
     problem(program(acme)("post", "calls", ALICE), 503, "drained")
 
     assert not orders(redis)
+
+
+def beats(redis, *notes):
+    """ARI bridges that say this of themselves."""
+    for number, note in enumerate(notes):
+        beat = {"started_ms": 1, "note": note}
+        redis.set(f"{PREFIX}bridge:host:{number}", orjson.dumps(beat), px=LAPSE_MS)
+
+
+@pytest.mark.parametrize(
+    ("notes", "node"),
+    [
+        (["pbx1 hears nothing, pbx2 listens"], "pbx2"),
+        (["pbx1 connects", "pbx2 stands by", "pbx2 listens, pbx1 stands by"], "pbx2"),
+        (["pbx1 listens, pbx2 listens"], "pbx1"),
+        (["pbx1 connects, pbx2 connects"], "pbx1"),
+        ([], "pbx1"),
+    ],
+    ids=["hears nothing", "is not connected", "both", "neither", "no bridge"],
+)
+def test_a_call_is_placed_on_a_node_that_is_heard_where_one_is(
+    acme, trunk, program, redis, notes, node
+):
+    beats(redis, *notes)
+
+    assert program(acme)("post", "calls", ALICE).json()["call_id"].startswith(f"{node}:")
+
+
+def test_on_the_node_that_was_named_whether_it_is_heard_or_not(acme, boss, trunk, program, redis):
+    beats(redis, "pbx1 listens, pbx2 connects")
+    order = ALICE | {"account": "acme", "node": "pbx2"}
+
+    assert program(boss)("post", "calls", order).json()["call_id"].startswith("pbx2:")
 
 
 def test_a_call_is_placed_on_a_node_that_is_not_drained(acme, trunk, program, redis):
