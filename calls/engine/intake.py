@@ -26,7 +26,7 @@ from calls.engine.nudges import ATTEND
 from calls.engine.tap import Tap
 
 MOST_MESSAGES = 16
-"""Taken at once; what does not fit into this process is left to others as long as that may be."""
+"""Taken at once, where there is room for them."""
 WAIT_S = 1
 """How long Redis waits for a message before it answers that there is none: so often the intake
 looks whether it is to end. Below the client's time-out."""
@@ -46,14 +46,21 @@ class Intake:
     """Takes nudges from the queue and gives their calls to the engine. Lives on the loop."""
 
     def __init__(
-        self, redis: Redis, queue: str, tap: Tap, take: Callable[[list[str]], Awaitable[None]]
+        self,
+        redis: Redis,
+        queue: str,
+        tap: Tap,
+        take: Callable[[list[str]], Awaitable[None]],
+        room: Callable[[], int] = lambda: MOST_MESSAGES,
     ) -> None:
         """``redis`` is for the intake alone, as it waits there; ``take`` returns when there is
-        room for more."""
+        room for more. ``room``: for how many calls there is now; of what waits no more is taken,
+        but for one message, so that other workers have the rest."""
         self._redis = redis
         self._queue = queue
         self._tap = tap
         self._take = take
+        self._room = room
         self._ending = False
 
     def end(self) -> None:
@@ -87,7 +94,8 @@ class Intake:
     async def _wait(self) -> list[bytes]:
         """The messages that have waited longest, the oldest first; none after `WAIT_S`."""
         ask: Any = self._redis.execute_command
-        found = await ask("BLMPOP", WAIT_S, 1, self._queue, "RIGHT", "COUNT", MOST_MESSAGES)
+        most = max(1, min(MOST_MESSAGES, self._room()))
+        found = await ask("BLMPOP", WAIT_S, 1, self._queue, "RIGHT", "COUNT", most)
         return found[1] if found else []
 
     async def _hand_on(self, messages: list[bytes]) -> None:

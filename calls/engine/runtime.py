@@ -106,6 +106,10 @@ class Runtime:
                     await self._left.wait()
                 self._begin(call)
 
+    def _free(self) -> int:
+        """How many more turns the process may have now, about."""
+        return IN_FLIGHT - len(self._busy)
+
     def stop(self) -> None:
         """Finish the turns that have begun, for `STOP_S` seconds at most, and close."""
         asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(timeout=STOP_S + 2)
@@ -157,7 +161,8 @@ class Runtime:
         self._listener = vital_task("The look at what webhooks want", self._keep_looking())
         queue = shared_queue_name()
         if queue is not None:
-            self._intake = Intake(connect(settings.REDIS_URL), queue, tap, self._take)
+            client = connect(settings.REDIS_URL)
+            self._intake = Intake(client, queue, tap, self._take, self._free)
             self._intaking = vital_task("The intake of nudges", self._intake.run())
 
     async def _close(self) -> None:

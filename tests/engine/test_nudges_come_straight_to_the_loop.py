@@ -126,6 +126,28 @@ async def test_what_a_full_worker_has_no_room_for_stays_for_others(worker, redis
     assert clean_redis.llen(QUEUE) == 2
 
 
+@pytest.mark.parametrize(("free", "takes"), [(100, 16), (3, 3), (0, 1)])
+async def test_a_worker_takes_no_more_at_once_than_it_has_room_for(
+    redis_url, clean_redis, free, takes
+):
+    """So that another, which has room, is not kept from the rest."""
+    message = shared_queue().message
+    clean_redis.lpush(QUEUE, *(message(f"demo:{number}") for number in range(40)))
+    tap, taken = Tap(), Taken()
+    tap.connect(Consumer(), QUEUE)
+    taken.room.clear()
+    found = Intake(connect(redis_url), QUEUE, tap, taken, lambda: free)
+    running = asyncio.create_task(found.run())
+    await taken.wait_for(1)
+    assert clean_redis.llen(QUEUE) == 40 - takes
+
+    found.end()
+    taken.room.set()
+    async with asyncio.timeout(PATIENCE_S):
+        await running
+    await found.close()
+
+
 async def test_a_drained_worker_takes_none_and_puts_back_what_it_had_asked_for(
     worker, redis_url, clean_redis
 ):
