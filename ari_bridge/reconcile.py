@@ -126,8 +126,11 @@ class Reconciler:
                 if each.is_contradicted(snapshot.states):
                     findings.doubted.append(each.call_id)
             await asyncio.sleep(0)
-        known = {ids.split_call_id(call)[1] for call in live}
-        heard.keep_only(known | snapshot.calls.keys())
+        known = set(snapshot.calls)
+        for some_live in parts(list(live)):
+            known.update(ids.split_call_id(call)[1] for call in some_live)
+            await asyncio.sleep(0)
+        heard.keep_only(known)
         return findings
 
     async def _expected(self, node: str) -> list[Expected]:

@@ -217,7 +217,7 @@ def as_asterisk_writes(entries):
 @pytest.mark.parametrize("count", [1, 2, PART - 1, PART, PART + 1, 3 * PART])
 def test_a_listing_is_the_same_in_parts(count):
     entries = [listed(f"{number}.1") for number in range(count)]
-    parts = parts_of(as_asterisk_writes(entries))
+    parts = list(parts_of(as_asterisk_writes(entries)))
 
     assert [each for part in parts for each in orjson.loads(part)] == entries
     assert max(len(orjson.loads(part)) for part in parts) <= PART
@@ -228,11 +228,11 @@ def test_a_listing_is_the_same_in_parts(count):
 )  # fmt: skip
 def test_a_hostile_name_does_not_part_an_entry(name):
     entries = [listed("1.1") | {"caller": {"name": name, "number": name}} for _ in range(PART + 2)]
-    parts = parts_of(as_asterisk_writes(entries))
+    parts = list(parts_of(as_asterisk_writes(entries)))
 
     assert [each for part in parts for each in orjson.loads(part)] == entries
 
 
 @pytest.mark.parametrize("body", [b"[]", b"{}", b"null", b"", b'[ {"id": "1.1"} ]', b'"x"', b"[1]"])
 def test_what_looks_unfamiliar_is_read_as_it_is(body):
-    assert parts_of(body) == [body]
+    assert list(parts_of(body)) == [body]
