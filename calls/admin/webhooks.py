@@ -1,11 +1,9 @@
 """Webhooks in the admin: whom to tell what, and what became of each message."""
 
-from contextlib import suppress
 from typing import Any
 
 import orjson
 from django import forms
-from django.conf import settings
 from django.contrib import messages
 from django.db.models import Count, Q, QuerySet
 from django.forms import ModelForm
@@ -17,12 +15,17 @@ from unfold.decorators import action, display
 from unfold.widgets import (  # type: ignore[attr-defined]  # exported by no list
     UnfoldAdminCheckboxSelectMultipleWidget,
 )
-from yarl import URL
 
 from calls.models import WebhookDelivery, WebhookEndpoint
 from calls.models.webhooks import EVENTS
-from calls.webhooks.addresses import Forbidden, check_host
 from calls.webhooks.deliveries import send_again
+from calls.webhooks.endpoints import (
+    Disabled,
+    begin_anew,
+    check_address,
+    save_new_secret,
+    send_test,
+)
 from cdr.hidden import HidesColumns
 from cdr.links import story_url
 from cdr.pages import page
@@ -57,12 +60,7 @@ class EndpointForm(ModelForm[WebhookEndpoint]):
 
     def clean_url(self) -> str:
         url = str(self.cleaned_data["url"])
-        # An address that cannot be read is refused by the model's own validator.
-        with suppress(ValueError):
-            try:
-                check_host(URL(url).raw_host or "", settings.WEBHOOK_ALLOW_PRIVATE)
-            except Forbidden as error:
-                raise forms.ValidationError(f"{error}.") from None
+        check_address(url)
         return url
 
 
@@ -89,7 +87,7 @@ class WebhookEndpointAdmin(HidesColumns, ModelAdmin):
         "made_at",
         "its_deliveries",
     )
-    actions = ("new_secret",)
+    actions = ("test", "new_secret")
     fieldsets = (
         (None, {"fields": ("name", "url", "account", "events", "enabled")}),
         (
@@ -117,7 +115,7 @@ class WebhookEndpointAdmin(HidesColumns, ModelAdmin):
         if not change:
             obj.plain = obj.new_secret()  # type: ignore[attr-defined]
         if obj.enabled and "enabled" in form.changed_data:
-            obj.disabled_because, obj.failing_since = "", None
+            begin_anew(obj)
         super().save_model(request, obj, form, change)
 
     def response_add(
@@ -125,6 +123,20 @@ class WebhookEndpointAdmin(HidesColumns, ModelAdmin):
     ) -> HttpResponse:
         """Not by a redirect: the secret would have to be kept somewhere for it."""
         return _shown(request, obj, obj.plain)  # type: ignore[attr-defined]
+
+    @action(description="Send a test message", permissions=["change"])
+    def test(self, request: HttpRequest, queryset: QuerySet[WebhookEndpoint]) -> None:
+        for endpoint in queryset:
+            try:
+                delivery = send_test(endpoint)
+            except Disabled as error:
+                messages.error(request, str(error))
+            else:
+                link = reverse("admin:calls_webhookdelivery_change", args=(delivery.pk,))
+                words = (
+                    '{} is sent a test message: <a class="rm-link" href="{}">what became of it</a>.'
+                )
+                messages.success(request, format_html(words, endpoint.name, link))
 
     @action(description="Give the chosen webhook a new secret", permissions=["change"])
     def new_secret(
@@ -134,8 +146,7 @@ class WebhookEndpointAdmin(HidesColumns, ModelAdmin):
             messages.error(request, "Choose one webhook: its new secret is shown once.")
             return None
         endpoint = WebhookEndpoint.objects.get(pk=queryset[0].pk)
-        plain = endpoint.new_secret()
-        endpoint.save()
+        plain = save_new_secret(endpoint)
         self.log_change(request, endpoint, "Was given a new secret.")
         return _shown(request, endpoint, plain)
 

@@ -164,10 +164,10 @@ class Kind:
         targets = told.pop("targets", None)
         for field, (model, named_by) in self.refers.items():
             if field in told:
-                setattr(row, field, _referred(model, named_by, field, told.pop(field)))
+                setattr(row, field, referred(model, named_by, field, told.pop(field)))
         for field, value in told.items():
             if value is None and not row._meta.get_field(field).null:
-                raise _wrong({field: ["This cannot be null."]})
+                raise wrong({field: ["This cannot be null."]})
             setattr(row, field, value)
         try:
             with transaction.atomic():
@@ -176,7 +176,7 @@ class Kind:
                 if self.model is Route:
                     _write_targets(row, targets)
         except ValidationError as error:
-            raise _wrong(error.message_dict) from error
+            raise wrong(error.message_dict) from error
         return self.get(getattr(row, self.key))
 
     def delete(self, row: Any) -> None:
@@ -189,12 +189,13 @@ class Kind:
             raise Problem(409, "still-used", detail) from error
 
 
-def _referred(model: type[models.Model], named_by: str, field: str, name: str | None) -> Any:
+def referred(model: type[models.Model], named_by: str, field: str, name: str | None) -> Any:
+    """The row that a field names; None for None. Raises Problem."""
     if name is None:
         return None
     row = model._default_manager.filter(**{named_by: name}).first()
     if row is None:
-        raise _wrong({field: [f"There is no {model._meta.verbose_name} {name[:80]!r}."]})
+        raise wrong({field: [f"There is no {model._meta.verbose_name} {name[:80]!r}."]})
     return row
 
 
@@ -209,7 +210,7 @@ def _write_targets(route: Route, targets: list[dict[str, Any]] | None) -> None:
             before.pop(name).delete()
         for told in (TargetDocument(**each) for each in targets):
             target = before.get(told.trunk) or RouteTarget(
-                route=route, trunk=_referred(Trunk, "name", "targets", told.trunk)
+                route=route, trunk=referred(Trunk, "name", "targets", told.trunk)
             )
             for field in _TARGET:
                 setattr(target, field, getattr(told, field))
@@ -220,7 +221,8 @@ def _write_targets(route: Route, targets: list[dict[str, Any]] | None) -> None:
         raise ValidationError({"targets": NEEDS_TRUNK})
 
 
-def _wrong(errors: dict[str, list[str]]) -> Problem:
+def wrong(errors: dict[str, list[str]]) -> Problem:
+    """Fields that are not as they must be, each with what is wrong with it."""
     told = [(field, " ".join(each)) for field, each in errors.items()]
     sentence = "; ".join(f"{field}: {message}" for field, message in told)
     return Problem(422, "invalid", f"Nothing was changed. {sentence}", told)

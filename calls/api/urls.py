@@ -5,7 +5,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
-from calls.api import configuration, placing, records, routing, traces, webhooks
+from calls.api import configuration, drains, placing, records, routing, traces, webhooks
 from calls.api.problems import Problem
 from cdr.errors import first_line
 
@@ -14,7 +14,8 @@ api = NinjaAPI(
     version="1",
     description=(
         "Call control for Asterisk: live calls, call records, what happened in a call, accounts, "
-        "trunks, routes and limits. Errors are application/problem+json (RFC 9457)."
+        "trunks, routes, limits, webhooks and drains. Errors are application/problem+json "
+        "(RFC 9457)."
     ),
     # The page that shows the schema loads scripts from elsewhere, which no page here may.
     docs_url=None,
@@ -22,7 +23,7 @@ api = NinjaAPI(
     urls_namespace="api-v1",
 )
 # A path that takes whatever follows it comes last among those that begin like it.
-for each in (placing, records, traces, configuration, routing, webhooks):
+for each in (placing, records, traces, configuration, routing, webhooks, drains):
     api.add_router("", each.router)
 
 

@@ -26,6 +26,7 @@ from django.db.models import QuerySet
 from calls.clock import wall_clock_ms
 from calls.errors import CallError
 from calls.models import Drain, Trunk
+from calls.store import config_version
 from calls.store import drains as store
 from calls.store.heartbeats import Process, alive
 from calls.store.overview import Kept, live_ids, look
@@ -34,6 +35,10 @@ from cdr.moments import moment_of
 
 class CannotDrain(CallError):
     """There is no such thing, or draining it would leave nobody to do its work."""
+
+
+class NotThere(CannotDrain):
+    """There is no node, trunk or worker of this name."""
 
 
 class Kind(StrEnum):
@@ -89,6 +94,9 @@ def drain(kind: Kind, name: str = "", *, by: str, why: str = "") -> None:
     with transaction.atomic():
         if not _rows(kind, name).exists():
             row.save()
+            return
+    # Perhaps it is asked for again because workers could not be told the first time.
+    config_version.bump()
 
 
 def end_drain(kind: Kind, name: str = "") -> bool:
@@ -161,14 +169,14 @@ def _rows(kind: Kind, name: str) -> QuerySet[Drain]:
 def _known_node(name: str) -> str:
     if name not in settings.ARI_NODES:
         known = ", ".join(settings.ARI_NODES) or "no node at all"
-        raise CannotDrain(f"There is no node {name[:64]!r} in ARI_NODES here, which names {known}.")
+        raise NotThere(f"There is no node {name[:64]!r} in ARI_NODES here, which names {known}.")
     return name
 
 
 def _known_trunk(name: str) -> Trunk:
     trunk = Trunk.objects.filter(name=name).first()
     if trunk is None:
-        raise CannotDrain(f"There is no trunk {name[:64]!r}.")
+        raise NotThere(f"There is no trunk {name[:64]!r}.")
     return trunk
 
 
@@ -176,7 +184,7 @@ def _drain_worker(name: str, by: str, why: str) -> None:
     workers = [_name_of(each) for each in alive() if each.kind == "calls"]
     if name not in workers:
         known = ", ".join(workers) or "none at all"
-        raise CannotDrain(f"There is no calls worker {name[:80]!r}; those that live: {known}.")
+        raise NotThere(f"There is no calls worker {name[:80]!r}; those that live: {known}.")
     others = set(workers) - {name} - set(store.drained_workers(workers))
     if not others:
         raise CannotDrain(

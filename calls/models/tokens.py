@@ -43,8 +43,15 @@ SCOPES = {
     "calls:originate": Scope("place calls", ("calls.originate_call",), accounts=True),
     "cdrs:read": Scope("read call records", ("cdr.view_cdr",), accounts=True),
     "traces:read": Scope("read what happened in calls", ("cdr.view_cdr",)),
-    "config:read": Scope("read accounts, trunks, routes, limits", (), accounts=True),
+    "config:read": Scope(
+        "read accounts, trunks, routes, limits, webhooks, drains", (), accounts=True
+    ),
     "config:write": Scope("change accounts, trunks, routes, limits", ()),
+    "webhooks:write": Scope(
+        "make, change and test webhooks, which carry call records out",
+        ("calls.view_webhookendpoint",),
+    ),
+    "drains:write": Scope("begin and end drains", ("calls.view_drain",)),
     "routes:explain": Scope(
         "ask where a call would go",
         tuple(

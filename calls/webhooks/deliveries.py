@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from calls.models import Change, WebhookDelivery, WebhookEndpoint
 from calls.store.changes import BulkAudit, Written
+from calls.webhooks.endpoints import TEST
 from calls.webhooks.request import GONE, TIMEOUT_S, Outcome
 
 LEASE_S = TIMEOUT_S + 10
@@ -80,7 +81,7 @@ def _note(settled: Settled, pauses_s: Sequence[int], now: datetime) -> None:
     state, due_at = State.WAITING, delivery.due_at
     if outcome.ok:
         state = State.DELIVERED
-    elif attempts > len(pauses_s):
+    elif attempts > len(pauses_s) or delivery.event == TEST:
         state = State.FAILED
     else:
         due_at = now + timedelta(seconds=pause_s(attempts, pauses_s, outcome.retry_after_s))

@@ -22,6 +22,8 @@ VALUES = {
     "call_id": "pbx1:1.1",
     "id": "1",
     "key": "1",
+    "kind": "node",
+    "name": "pbx1",
     "process": "records",
     "rest": "nothing",
 }

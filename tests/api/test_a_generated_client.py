@@ -65,3 +65,45 @@ def test_it_reads_and_writes(client_package, live_server, clean_redis, token_for
         )
         assert isinstance(refused, models.ProblemDocument)
         assert refused.errors[0].field == "dial_string"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_makes_tests_and_deletes_a_webhook(
+    client_package, live_server, clean_redis, token_for, roles
+):
+    def call(operation, *args, **told):
+        module = importlib.import_module(f"ringmaster_api.api.webhooks.{operation}")
+        return module.sync_detailed(*args, client=client, **told)
+
+    models = importlib.import_module("ringmaster_api.models")
+    with client_package.AuthenticatedClient(live_server.url, token_for(roles)) as client:
+        told = models.WebhookChange(name="crm", url="https://crm.example/", events=["call.ended"])
+        made = call("create_webhook", body=told).parsed
+        assert made.secret.startswith("whsec_")
+        renewed = call("renew_webhook_secret", made.id).parsed
+        assert renewed.secret != made.secret
+        sent = call("test_webhook", made.id).parsed
+        found = call("list_webhook_deliveries", message_id=sent.message_id).parsed
+        assert [each.event for each in found.rows] == ["webhook.test"]
+        off = call("change_webhook", made.id, body=models.WebhookChange(enabled=False)).parsed
+        assert (off.enabled, off.events) == (False, ["call.ended"])
+        assert isinstance(call("test_webhook", made.id).parsed, models.ProblemDocument)
+        private = models.WebhookChange(url="https://10.0.0.1/")
+        refused = call("change_webhook", made.id, body=private).parsed
+        assert refused.errors[0].field == "url"
+        assert call("delete_webhook", made.id).status_code == 204
+        assert call("list_webhooks").parsed.rows == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_it_drains_the_switch(client_package, live_server, clean_redis, token_for, roles):
+    def call(operation, **told):
+        module = importlib.import_module(f"ringmaster_api.api.drains.{operation}")
+        return module.sync_detailed(client=client, **told)
+
+    models = importlib.import_module("ringmaster_api.models")
+    with client_package.AuthenticatedClient(live_server.url, token_for(roles)) as client:
+        begun = call("drain_switch", body=models.DrainToBegin(why="move")).parsed
+        assert (begun.kind, begun.why, str(begun.state)) == ("switch", "move", "empty")
+        assert [each.kind for each in call("list_drains").parsed.rows] == ["switch"]
+        assert call("end_drain_of_switch").status_code == 204

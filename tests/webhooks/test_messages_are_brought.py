@@ -26,6 +26,7 @@ from calls.webhooks.deliveries import (
     settle,
     take_up,
 )
+from calls.webhooks.endpoints import send_test
 from calls.webhooks.request import Courier, Outcome
 from calls.webhooks.sender import Sender
 from tests.cdr.made_up import record
@@ -96,6 +97,20 @@ async def test_a_message_comes_signed_and_is_noted(clean_redis, redis_url, recei
     assert clean_redis.get(WANTED) == b"call.begun"
     await endpoint.arefresh_from_db()
     assert endpoint.last_success_at is not None
+
+
+@pytest.mark.parametrize(("status", "state"), [(200, "delivered"), (500, "failed")])
+async def test_a_test_message_is_signed_and_tried_once(
+    clean_redis, redis_url, receiver, make_endpoint, status, state
+):
+    endpoint = await sync_to_async(make_endpoint)(url=receiver.url, events="call.begun")
+    receiver.secret, receiver.answer = endpoint.plain, lambda message: (status, {}, b"")
+    sent = await sync_to_async(send_test)(endpoint)
+    async with running(redis_url):
+        await until(lambda: receiver.attempts)
+    assert receiver.attempts == {sent.message_id: 1}
+    row = await WebhookDelivery.objects.aget()
+    assert (row.state, row.attempts, row.status) == (state, 1, status)
 
 
 async def test_what_lies_in_the_outbox_is_brought_and_leaves_it(

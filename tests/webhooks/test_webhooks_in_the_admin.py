@@ -40,6 +40,23 @@ def test_a_new_secret_is_another_and_the_old_one_signs_along(admin_client, make_
     assert len(row.signing_secrets()) == 2
 
 
+def test_a_new_secret_stands_among_the_changes(admin_client, make_endpoint):
+    row = make_endpoint()
+    admin_client.post(LIST, {"action": "new_secret", "_selected_action": [row.pk]})
+    change = Change.objects.get(object_id=row.pk, action=Change.Action.UPDATE)
+    assert (change.who, list(change.changes)) == ("admin", ["secret"])
+
+
+def test_a_test_message_is_asked_for(admin_client, make_endpoint):
+    row, off = make_endpoint(), make_endpoint("billing", enabled=False)
+    asked = {"action": "test", "_selected_action": [row.pk, off.pk]}
+    page = admin_client.post(LIST, asked, follow=True).content.decode()
+    delivery = WebhookDelivery.objects.get()
+    assert (delivery.endpoint, delivery.event, delivery.state) == (row, "webhook.test", "waiting")
+    assert f"{DELIVERIES}{delivery.pk}/change/" in page
+    assert "Webhook billing is disabled" in page
+
+
 @pytest.mark.parametrize(
     ("url", "words"),
     [
