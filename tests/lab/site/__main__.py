@@ -14,6 +14,7 @@ from project import __version__
 from tests.lab.asterisk_config import REPOSITORY
 from tests.lab.errors import LabError
 from tests.lab.packages import run_visibly
+from tests.lab.site.diagrams import ON_THE_SITE, library, with_library
 from tests.lab.site.pages import relinked, title
 
 HERE = Path(__file__).parent
@@ -47,7 +48,10 @@ def stage(folder: Path) -> Path:
         written[page] = relinked(text, named, site | {named: page})
     for page, text in written.items():
         (source / page).parent.mkdir(parents=True, exist_ok=True)
-        (source / page).write_text(text)
+        (source / page).write_text(with_library(text, page))
+    script = source / ON_THE_SITE
+    script.parent.mkdir()
+    shutil.copyfile(library(LAB), script)
     config = folder / "mkdocs.yml"
     config.write_text(yaml.safe_dump(_config(written), sort_keys=False, allow_unicode=True))
     return config
