@@ -145,6 +145,7 @@ def _is_loopback(bind: str) -> bool:
 
 def redis_url(name: str, text: str) -> str:
     """Accept ``redis://`` and ``rediss://`` addresses whose path, if any, is a database number."""
+    _no_sentinel(name, text)
     parts = _split(name, text, example=f"{name}=redis://127.0.0.1:6379/0")
     database = parts.path.strip("/")
     if parts.scheme not in ("redis", "rediss") or not parts.hostname:
@@ -166,6 +167,19 @@ def redis_url(name: str, text: str) -> str:
             "private CA's certificate in TLS_CA_FILE."
         )
     return text
+
+
+def _no_sentinel(name: str, text: str) -> None:
+    """Celery's users know ``sentinel://``, so it is refused with what to do instead.
+
+    Before the address is read: it may name several hosts, and is no URL then.
+    """
+    if text.strip().lower().startswith(("sentinel:", "redis+sentinel:", "rediss+sentinel:")):
+        raise ImproperlyConfigured(
+            f"{name} is asked of Sentinel, but has to name one address that follows the primary: "
+            "HAProxy's before it (docs/operations.md, A Redis that fails over), for instance "
+            f"{name}=redis://127.0.0.1:6379/0."
+        )
 
 
 _LOOPBACK = ("127.", "localhost", "::1")
@@ -193,6 +207,7 @@ def unlocked_redis(urls: Mapping[str, str]) -> list[str]:
 
 def broker_url(name: str, text: str) -> str:
     """Accept the two brokers Ringmaster is made for: Redis and RabbitMQ."""
+    _no_sentinel(name, text)
     parts = _split(name, text, example=f"{name}=amqp://user:password@127.0.0.1:5672//")
     if parts.scheme not in _BROKER_SCHEMES or not parts.hostname:
         raise ImproperlyConfigured(

@@ -197,6 +197,20 @@ def test_a_wrong_redis_address_is_refused_without_showing_its_password(text):
     assert "hunter2" not in sentence
 
 
+@pytest.mark.parametrize("check", [environment.redis_url, environment.broker_url])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sentinel://:hunter2@10.0.0.1:26379;sentinel://:hunter2@10.0.0.2:26379",
+        "redis+sentinel://:hunter2@10.0.0.1:26379/ringmaster/0",
+    ],
+)
+def test_who_names_a_sentinel_is_told_what_to_name_instead(check, text):
+    sentence = refusal(check, "REDIS_URL", text)
+    assert "HAProxy's before it (docs/operations.md, A Redis that fails over)" in sentence
+    assert "hunter2" not in sentence
+
+
 def test_redis_and_rabbitmq_are_brokers():
     for url in ("redis://127.0.0.1/1", "rediss://127.0.0.1", "amqp://u:p@127.0.0.1:5672//"):
         assert environment.broker_url("CELERY_BROKER_URL", url) == url
