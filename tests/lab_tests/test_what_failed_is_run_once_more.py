@@ -78,10 +78,8 @@ def test_one_broken_test_beside_an_unsteady_one_fails_the_run(suite: Suite) -> N
 
 
 def test_many_failures_are_not_run_again(suite: Suite) -> None:
-    many = (
-        "import pytest\n@pytest.mark.parametrize('n', range(6))\ndef test_many(n):\n    assert 0\n"
-    )
-    file, run = suite(many)
+    numbers = range(once_more.MOST_AGAIN + 1)
+    file, run = suite("\n".join(f"def test_{n}():\n    assert 0\n" for n in numbers))
     assert once_more.main([str(file)], run) == once_more.TESTS_FAILED
     assert runs(file) == 1
 
