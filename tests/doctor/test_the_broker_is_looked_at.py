@@ -32,7 +32,7 @@ def tls_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def server(certificates: Certificates, tls_port: int) -> Iterator[RabbitMQ]:
+def rabbitmq(certificates: Certificates, tls_port: int) -> Iterator[RabbitMQ]:
     shown = {
         "listeners.ssl.default": f"{LOOPBACK}:{tls_port}",
         "ssl_options.cacertfile": certificates.ca,
@@ -68,33 +68,33 @@ def test_where_a_redis_carries_the_nudges_there_is_nothing_to_say() -> None:
 
 
 def test_one_that_answers_and_may_be_used_is_well_in_the_clear_and_by_tls(
-    server, tls_port, certificates, told
+    rabbitmq, tls_port, certificates, told
 ):
-    (plain,) = told(server.url)
+    (plain,) = told(rabbitmq.url)
     assert plain[0] is Level.WELL
     assert plain[1].endswith("answers, takes nudges and gives them out.")
 
-    by_tls = server.url.replace("amqp:", "amqps:").replace(f":{server.port}/", f":{tls_port}/")
+    by_tls = rabbitmq.url.replace("amqp:", "amqps:").replace(f":{rabbitmq.port}/", f":{tls_port}/")
     assert told(by_tls, certificates.ca)[0][1].endswith("gives them out, over TLS.")
     ((level, sentence),) = told(by_tls)
     assert level is Level.PROBLEM
     assert "certificate verify failed" in sentence
 
 
-def test_a_nudge_that_waits_is_there_afterwards(server, told):
-    told(server.url)
-    with Connection(server.url) as connection:
+def test_a_nudge_that_waits_is_there_afterwards(rabbitmq, told):
+    told(rabbitmq.url)
+    with Connection(rabbitmq.url) as connection:
         channel = connection.default_channel
         channel.queue_purge("calls")
         with connection.Producer() as producer:
             producer.publish({"call": "demo:1"}, routing_key="calls", delivery_mode=2)
-        assert told(server.url)[0][0] is Level.WELL
+        assert told(rabbitmq.url)[0][0] is Level.WELL
         assert channel.basic_get("calls", no_ack=True) is not None
 
 
-def test_a_wrong_password_and_one_that_is_not_there_are_told_without_the_password(server, told):
-    right = server.url.partition("ringmaster:")[2].partition("@")[0]
-    for url in (server.url.replace(right, "not-it-at-all"), f"amqp://u:{right}@{LOOPBACK}:1//"):
+def test_a_wrong_password_and_one_that_is_not_there_are_told_without_the_password(rabbitmq, told):
+    right = rabbitmq.url.partition("ringmaster:")[2].partition("@")[0]
+    for url in (rabbitmq.url.replace(right, "not-it-at-all"), f"amqp://u:{right}@{LOOPBACK}:1//"):
         ((level, sentence),) = told(url)
         assert level is Level.PROBLEM
         assert "does not let us in" in sentence
@@ -114,12 +114,12 @@ def test_a_wrong_password_and_one_that_is_not_there_are_told_without_the_passwor
         ),
     ],
 )
-def test_a_right_that_is_missing_is_named(server, told, rights, wrong):
-    server.permit(*rights)
+def test_a_right_that_is_missing_is_named(rabbitmq, told, rights, wrong):
+    rabbitmq.permit(*rights)
     try:
-        found = told(server.url)
+        found = told(rabbitmq.url)
     finally:
-        server.permit(ALL, ALL, ALL)
+        rabbitmq.permit(ALL, ALL, ALL)
 
     problems = [sentence for level, sentence in found if level is Level.PROBLEM]
     assert bool(problems) == bool(wrong)
@@ -127,15 +127,15 @@ def test_a_right_that_is_missing_is_named(server, told, rights, wrong):
         assert any(words in sentence for sentence in problems), problems
 
 
-def test_a_queue_of_another_kind_is_told(server, told):
-    with Connection(server.url) as connection:
+def test_a_queue_of_another_kind_is_told(rabbitmq, told):
+    with Connection(rabbitmq.url) as connection:
         channel = connection.default_channel
         channel.queue_delete("calls")
         # These settings, whose broker is a Redis, declare no quorum queue: the other way round.
         kind = {"x-queue-type": "quorum"}
         channel.queue_declare("calls", durable=True, auto_delete=False, arguments=kind)
         try:
-            ((level, sentence),) = told(server.url)
+            ((level, sentence),) = told(rabbitmq.url)
         finally:
             channel.queue_delete("calls")
 

@@ -19,7 +19,7 @@ from tests.lab.services import REDIS_URL_SETTING
 REDIS_PORT = free_port()
 """Where the ``redis_url`` fixture starts the private Redis."""
 
-SERVERS = {"redis_url", "_one_asterisk", "double", "guarded"}
+SERVERS = {"redis_url", "_one_asterisk", "double", "guarded", "rabbitmq"}
 DATABASE_FIXTURES = {"db", "transactional_db", "django_db_setup", "live_server", "admin_client"}
 TESTS = Path(__file__).resolve().parents[1]
 OUTSIDE = {

@@ -13,7 +13,7 @@ from tests.lab.ports import LOOPBACK, free_port
 from tests.lab.processes import Child, temporary_folder
 from tests.lab.waiting import wait_for
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 180.0
 SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """The server itself; what stands in the PATH wants to change the user first."""
 
