@@ -15,6 +15,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from calls.models.changes import note
 from cdr.hidden import HidesColumns
 from project.access import second_factor
 
@@ -46,6 +47,7 @@ class UserAdmin(DjangoUserAdmin[User], ModelAdmin):
         users = [user for user in queryset if self.has_change_permission(request, user)]
         for user in users:
             second_factor.remove(user)
+            note(user, second_factor.WHAT, "set up", "removed")
             self.log_change(request, user, "Removed the second factor.")
         messages.success(request, f"{len(users)} users now sign in with their password alone.")
 
@@ -94,6 +96,18 @@ class AccessAttemptAdmin(SignInAdmin):
     search_fields = ("username", "ip_address")
     search_help_text = "A user's name or an address."
     fields = ("attempt_time", "username", "ip_address", "user_agent", "failures_since_start")
+
+    def delete_model(self, request: HttpRequest, obj: AccessAttempt) -> None:
+        self._note(obj)
+        super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[AccessAttempt]) -> None:
+        for attempt in queryset:
+            self._note(attempt)
+        super().delete_queryset(request, queryset)
+
+    def _note(self, attempt: AccessAttempt) -> None:
+        note(attempt, "wrong sign-ins", str(attempt.failures_since_start), "forgotten")
 
 
 @admin.register(AccessLog)

@@ -269,6 +269,8 @@ AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
 AXES_RESET_ON_SUCCESS = True
 AXES_LOCKOUT_CALLABLE = "project.access.lock.locked_out"
 AXES_ENABLE_ADMIN = False
+# Where a sign-in leads whose address names no page of ours to go on to.
+LOGIN_REDIRECT_URL = "admin:index"
 AXES_VERBOSE = False
 AXES_CLIENT_STR_CALLABLE = "project.access.lock.who"
 # A lock in the log is of use with the name and the address only; passwords are never noted.

@@ -18,6 +18,7 @@ from calls.clock import wall_clock_ms
 from calls.limits.health import TrunkState
 from calls.limits.rules import Health, Metric, Mode, Rule, rule_of
 from calls.models import Limit, Trunk
+from calls.models.changes import note
 from calls.store.usage import AWAY, Usage, forget_totals, trunk_states, usage
 from cdr.moments import moment_of
 
@@ -160,6 +161,8 @@ class LimitAdmin(Counted, ReplayMixin, ConfigurationAdmin):
         except redis.RedisError:
             self.message_user(request, AWAY, messages.ERROR)
             return
+        for limit in limits:
+            note(limit, "totals", "what was counted", "0")
         self.message_user(request, f"The totals of {len(limits)} limits begin again.")
 
 

@@ -15,6 +15,7 @@ from unfold.widgets import (  # type: ignore[attr-defined]  # exported by no lis
 )
 
 from calls.models import ApiToken
+from calls.models.changes import note
 from calls.models.tokens import SCOPES
 from cdr.hidden import HidesColumns
 from cdr.pages import page
@@ -117,6 +118,7 @@ class ApiTokenAdmin(HidesColumns, ModelAdmin):
             return None
         plain = token.new_secret()
         token.save()
+        note(token, "secret", "the former one", "a new one")
         return _shown(request, token, plain)
 
     @display(description="of", ordering="account__code")

@@ -94,6 +94,12 @@ class Change(AbstractLogEntry):  # type: ignore[misc]  # without types
         super().save(*args, **kwargs)
 
 
+def note(row: models.Model, what: str, before: str, after: str) -> None:
+    """Note what happened to a row and stands in none of its columns, or in one that is not told: a
+    new secret, a second factor, a total that was set back."""
+    Change.objects.log_create(row, action=Change.Action.UPDATE, changes={what: [before, after]})
+
+
 def _login() -> str:
     try:
         return getpass.getuser()

@@ -29,9 +29,13 @@ from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 from unfold.widgets import UnfoldAdminTextInputWidget
 
+from calls.models.changes import note
+
 OFFERED, REQUIRED = "offered", "required"
 RECOVERY_CODES = 10
 APP, RECOVERY = "authenticator app", "recovery codes"
+WHAT = "second factor"
+"""As changes name it."""
 
 # Where somebody who has given the password, and no code yet, may go.
 _OPEN = ("verify", "second_factor", "admin:logout", "admin:login", "admin:jsi18n")
@@ -157,6 +161,7 @@ def second_factor(request: HttpRequest) -> HttpResponse:
         codes = _confirm(user, device)
         verify_session(request, TOTPDevice.objects.get(pk=device.pk))
         logger.info("The user %s has set up a second factor.", user.username)
+        note(user, WHAT, "none", "set up")
         return _page(request, "project/recovery_codes.html", "Recovery codes", codes=codes)
     return _page(
         request,
@@ -175,9 +180,11 @@ def _change(request: HttpRequest, device: TOTPDevice) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         if "new_codes" in request.POST:
             codes = _new_recovery_codes(user)
+            note(user, RECOVERY, "the former ones", "new ones")
             return _page(request, "project/recovery_codes.html", "Recovery codes", codes=codes)
         remove(user)
         logger.warning("The user %s has removed the second factor.", user.username)
+        note(user, WHAT, "set up", "removed")
         messages.success(request, "The second factor is removed.")
         return HttpResponseRedirect(reverse("second_factor"))
     return _page(

@@ -7,12 +7,26 @@ import sys
 
 import pytest
 from auditlog.registry import auditlog
+from axes.models import AccessAttempt
 from django.contrib import admin
 from django.contrib.auth.models import Group, Permission, User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import call_command
+from django.utils import timezone
+from django_otp.oath import totp
+from django_otp.plugins.otp_totp.models import TOTPDevice
 
-from calls.models import Account, Block, Change, Route, RouteTarget, Trunk
+from calls.models import (
+    Account,
+    ApiToken,
+    Block,
+    Change,
+    Limit,
+    Route,
+    RouteTarget,
+    Trunk,
+    WebhookEndpoint,
+)
 
 FORM = {"code": "demo", "name": "Demo", "enabled": "on", "time_zone": "UTC"}
 
@@ -193,3 +207,51 @@ def test_whatever_the_admin_can_change_is_audited(rf, kim):
         and model._meta.label_lower not in apart
     ]
     assert missing == []
+
+
+def test_a_new_secret_of_a_token_or_a_webhook(client, kim):
+    token = ApiToken(name="crm", scopes="cdrs:read", user=kim)
+    token.new_secret()
+    token.save()
+    webhook = WebhookEndpoint.objects.create(name="crm", url="https://crm.example/", events="")
+    for row in (token, webhook):
+        address = f"/admin/calls/{row._meta.model_name}/"
+        answer = client.post(address, {"action": "new_secret", "_selected_action": row.pk})
+        assert answer.status_code == 200
+        change = noted(content_type__model=row._meta.model_name, object_id=row.pk)
+        assert (change.who, change.changes) == ("kim", {"secret": ["the former one", "a new one"]})
+        listed = client.get(f"/admin/calls/change/{change.pk}/change/").content.decode()
+        assert "secret: the former one → a new one" in listed
+        assert "Revert" not in listed
+
+
+def test_a_second_factor_that_is_set_up_renewed_and_removed(client, kim):
+    def code(later=0):
+        device = TOTPDevice.objects.get(user=kim)
+        return f"{totp(device.bin_key, drift=later):06}"
+
+    address = "/admin/second-factor/"
+    client.get(address)
+    client.post(address, {"code": code()})
+    assert noted(object_id=kim.pk).changes == {"second factor": ["none", "set up"]}
+    client.post(address, {"code": code(1), "new_codes": "1"})
+    assert noted(object_id=kim.pk).changes == {"recovery codes": ["the former ones", "new ones"]}
+    client.post("/admin/auth/user/", {"action": "remove_second_factor", "_selected_action": kim.pk})
+    change = noted(object_id=kim.pk)
+    assert (change.who, change.changes) == ("kim", {"second factor": ["set up", "removed"]})
+
+
+def test_a_lock_that_is_opened_and_totals_that_are_set_back(client, kim, clean_redis):
+    attempt = AccessAttempt.objects.create(
+        username="eve", ip_address="192.0.2.1", attempt_time=timezone.now(), failures_since_start=5
+    )
+    chosen = {"action": "delete_selected", "_selected_action": attempt.pk, "post": "yes"}
+    client.post("/admin/axes/accessattempt/", chosen)
+    assert not AccessAttempt.objects.exists()
+    change = noted(content_type__model="accessattempt")
+    assert (change.who, change.changes) == ("kim", {"wrong sign-ins": ["5", "forgotten"]})
+
+    limit = Limit.objects.create(scope="global", metric="cps", value=5)
+    client.post("/admin/calls/limit/", {"action": "set_totals_back", "_selected_action": limit.pk})
+    change = noted(content_type__model="limit", object_id=limit.pk)
+    assert (change.who, change.changes) == ("kim", {"totals": ["what was counted", "0"]})
