@@ -23,7 +23,6 @@ from cdr.filters import (
 from cdr.links import links_of, story_url
 from cdr.list_tools import ListTools
 from cdr.models import Cdr, CdrArchive, CdrAttempt
-from cdr.paging import CappedPaginator
 from cdr.read_only import ReadOnly
 from cdr.record import Disposition
 from cdr.search import Kind, parse
@@ -133,7 +132,6 @@ class CdrAdmin(ReadOnly, ListTools):
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     list_before_template = "cdr/window.html"
-    paginator = CappedPaginator
     search_fields = ("call_id",)
     search_help_text = (
         "A call id (node:channel), a leg's SIP Call-ID, or the first digits of a called number."

@@ -35,12 +35,15 @@ class Form(StrEnum):
     """To the millisecond, as records are compared with a carrier's."""
     CLOCK = "clock"
     """The time of day alone, of what is of today."""
+    MINUTES = "minutes"
+    """Of what begins with an hour."""
 
 
 _FORMATS = {
     Form.SECONDS: "%Y-%m-%d %H:%M:%S",
     Form.EXACT: "%Y-%m-%d %H:%M:%S.%f",
     Form.CLOCK: "%H:%M:%S",
+    Form.MINUTES: "%Y-%m-%d %H:%M",
 }
 
 

@@ -1,14 +1,14 @@
 """What the list of call records offers: columns to choose, saved views, totals, exports, JSON."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.db import DatabaseError, connection, transaction
-from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models import Q
 from django.http import (
     FileResponse,
     Http404,
@@ -22,16 +22,18 @@ from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.safestring import mark_safe
 from django.views.decorators.http import require_POST, require_safe
 from unfold.admin import ModelAdmin
 
-from cdr.display import clock
+from cdr.display import Form, moment
 from cdr.export import FORMATS, json_text, rows
 from cdr.exporter import file_of
 from cdr.models import Cdr, CdrExport, SavedView
 from cdr.pages import asks_for_fragment, fragment, page, permitted
-from cdr.paging import CAP, COUNT_TIMEOUT_MS
+from cdr.paging import CAP
 from cdr.selection import OF_THE_PAGE, selected
+from cdr.totals import TotalsPaginator, in_words
 
 COLUMNS = {
     "started": "started",
@@ -85,6 +87,8 @@ class CdrList(ChangeList):
 class ListTools(ModelAdmin):
     """For the ModelAdmin of call records."""
 
+    paginator = TotalsPaginator
+
     def get_urls(self) -> list[URLPattern]:
         own = [
             path("export/", export, name="cdr_export"),
@@ -126,7 +130,10 @@ class ListTools(ModelAdmin):
         response = super().changelist_view(request, extra_context=tools | (extra_context or {}))
         shown = getattr(response, "context_data", None) or {}
         if "cl" in shown:
-            shown["totals"] = totals(shown["cl"].queryset)
+            found = shown["cl"].paginator.totals
+            told = in_words(found, request.GET, partial(moment, form=Form.MINUTES))
+            # Numbers, and times that `moment` has written.
+            shown["totals"] = mark_safe(told)  # noqa: S308
         return response
 
 
@@ -134,43 +141,6 @@ def chosen_columns(request: HttpRequest) -> list[str]:
     """The columns that the address asks for, in our order; the usual ones without a word of it."""
     asked = set(",".join(request.GET.getlist("columns")).split(","))
     return [name for name in COLUMNS if name in asked] or list(USUAL)
-
-
-def totals(queryset: "QuerySet[Cdr]") -> str:
-    """What is selected in one sentence: of the newest 10,000 where there are more."""
-    capped = queryset.order_by("-started_at", "-id")[: CAP + 1]
-    try:
-        with transaction.atomic():
-            if connection.vendor == "postgresql":
-                with connection.cursor() as cursor:
-                    cursor.execute(
-                        "SELECT set_config('statement_timeout', %s, true)", [str(COUNT_TIMEOUT_MS)]
-                    )
-            found = capped.aggregate(
-                calls=Count("id"),
-                answered=Count("id", filter=Q(answered_at__isnull=False)),
-                talk=Sum("talk_ms", default=0),
-                billed=Sum("billsec", default=0),
-            )
-    except DatabaseError:
-        return "Too many to be added up here; narrow them down by filters."
-    finally:
-        _reset_timeout()
-    if not found["calls"]:
-        return ""
-    many = found["calls"] > CAP
-    calls = f"Of the newest {CAP:,}" if many else f"{found['calls']:,} calls"
-    return (
-        f"{calls}: {found['answered']:,} answered, {clock(found['talk'])} of talk, "
-        f"{found['billed']:,} billed seconds."
-    )
-
-
-def _reset_timeout() -> None:
-    # Where a transaction was open already, its own would go on with our time-out.
-    if connection.vendor == "postgresql" and connection.in_atomic_block:
-        with connection.cursor() as cursor:
-            cursor.execute("RESET statement_timeout")
 
 
 @require_safe

@@ -3,23 +3,34 @@
 from typing import Any
 
 from django.core.paginator import Paginator
-from django.db import OperationalError, connections, transaction
+from django.db import OperationalError
 from django.db.models import QuerySet
 from django.utils.functional import cached_property
+
+from cdr.patience import limited, was_too_slow
 
 # Rows beyond which nobody pages, and counting further would only take time.
 CAP = 10_000
 # A filter that matches few rows of many makes even a capped count read them all.
-COUNT_TIMEOUT_MS = 2_000
-# PostgreSQL's SQLSTATE for a statement that ran into its timeout.
-_QUERY_CANCELED = "57014"
-_SET_TIMEOUT = "SELECT set_config('statement_timeout', %s, true)"
+COUNT_TIMEOUT_MS = 1_000
 
 
 class Count(int):
     """A number of rows; above :data:`CAP` it reads "10,000+"."""
 
+    known: int | None = None
+    """Of a list that is too long to be counted: the rows that were, if any."""
+
+    @classmethod
+    def more_than(cls, known: int) -> "Count":
+        """As many as are paged, of which so many were counted before there was no more time."""
+        count = cls(CAP + 1)
+        count.known = known
+        return count
+
     def __str__(self) -> str:
+        if self.known is not None and self.known <= CAP:
+            return f"{self.known:,}+"
         return f"{CAP:,}+" if self > CAP else f"{int(self):,}"
 
 
@@ -36,22 +47,11 @@ class CappedPaginator(Paginator[Any]):
         if not isinstance(rows, QuerySet):
             return Count(len(rows))
         capped = rows.order_by()[: CAP + 1]
-        connection = connections[rows.db]
-        if connection.vendor != "postgresql":
-            return Count(capped.count())
         try:
-            with transaction.atomic(using=rows.db), connection.cursor() as cursor:
-                # Not SET LOCAL: it would outlast this block where a transaction is already open.
-                cursor.execute("SELECT current_setting('statement_timeout')")
-                (before,) = cursor.fetchone()
-                cursor.execute(
-                    "SELECT set_config('statement_timeout', %s, true)", [str(COUNT_TIMEOUT_MS)]
-                )
-                number = capped.count()
-                cursor.execute(_SET_TIMEOUT, [before])
-                return Count(number)
+            with limited(rows.db, COUNT_TIMEOUT_MS):
+                return Count(capped.count())
         except OperationalError as error:
-            if getattr(error.__cause__, "pgcode", None) != _QUERY_CANCELED:
+            if not was_too_slow(error):
                 raise
             return Count(CAP + 1)
 

@@ -16,12 +16,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.base import CommandError
-from django.db import connections
+from django.db import Error, connections, transaction
 
 STATEMENT_S = 60
 """How long a statement may run on the server (migrations, which may take longer, lift it)."""
 LONGEST_S = STATEMENT_S + 5
 """How long anything may wait for the server."""
+# PostgreSQL's SQLSTATE for a statement that ran into its timeout.
+_QUERY_CANCELED = "57014"
+_SET_TIMEOUT = "SELECT set_config('statement_timeout', %s, true)"
 
 _of_thread = threading.local()
 
@@ -37,6 +40,29 @@ def within(seconds: float) -> Iterator[None]:
         yield
     finally:
         _of_thread.limit = outer
+
+
+@contextmanager
+def limited(using: str, ms: int) -> Iterator[None]:
+    """Let PostgreSQL give up a statement of the block that takes longer; see `was_too_slow`.
+
+    A transaction that was open goes on, with the timeout that it had. SQLite has no such limit.
+    """
+    if connections[using].vendor != "postgresql":
+        yield
+        return
+    with transaction.atomic(using=using), connections[using].cursor() as cursor:
+        # Not SET LOCAL: it would outlast this block where a transaction is already open.
+        cursor.execute("SELECT current_setting('statement_timeout')")
+        (before,) = cursor.fetchone()
+        cursor.execute(_SET_TIMEOUT, [str(ms)])
+        yield
+        cursor.execute(_SET_TIMEOUT, [before])
+
+
+def was_too_slow(error: Error) -> bool:
+    """Whether PostgreSQL ended the statement because its time was up."""
+    return getattr(error.__cause__, "pgcode", None) == _QUERY_CANCELED
 
 
 def lift(using: str, **_: Any) -> None:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from cdr.models import HourlyCalls
 from cdr.rates import Sums
@@ -24,19 +24,25 @@ def by_hour(
 
 
 def by_key(kind: HourlyCalls.Kind, first: datetime, end: datetime) -> dict[str, Sums]:
-    """The sums of each account, trunk or prefix in the hours from ``first`` until ``end``.
-
-    Whole days are read as days where they have been added up, the rest hour by hour.
-    """
+    """The sums of each account, trunk or prefix in the hours from ``first`` until ``end``."""
     found: dict[str, Sums] = defaultdict(Sums)
+    for row in _rows(first, end).filter(kind=kind).iterator(chunk_size=2_000):
+        found[row.key].add(sums_in(row))
+    return dict(found)
+
+
+def of_key(kind: HourlyCalls.Kind, key: str, first: datetime, end: datetime) -> Sums:
+    """The sums of one account, trunk or prefix in the hours from ``first`` until ``end``."""
+    return total(map(sums_in, _rows(first, end).filter(kind=kind, key=key)))
+
+
+def _rows(first: datetime, end: datetime) -> QuerySet[HourlyCalls]:
+    """Whole days as days where they have been added up, the rest hour by hour."""
     days = _whole_days(first, end)
     hours = Q(span=Span.HOUR, hour__gte=first, hour__lt=end)
     for day in days:
         hours &= ~Q(hour__gte=day, hour__lt=day + DAY)
-    rows = HourlyCalls.objects.filter(Q(span=Span.DAY, hour__in=days) | hours, kind=kind)
-    for row in rows.order_by().iterator(chunk_size=2_000):
-        found[row.key].add(sums_in(row))
-    return dict(found)
+    return HourlyCalls.objects.filter(Q(span=Span.DAY, hour__in=days) | hours).order_by()
 
 
 def total(sums: Iterable[Sums]) -> Sums:

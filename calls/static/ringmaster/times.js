@@ -10,6 +10,7 @@
         const clock = [moment.getHours(), moment.getMinutes(), moment.getSeconds()].map(two).join(":");
         if (form === "clock") return clock;
         if (form === "exact") return `${day} ${clock}.${String(moment.getMilliseconds()).padStart(3, "0")}`;
+        if (form === "minutes") return `${day} ${clock.slice(0, 5)}`;
         return `${day} ${clock}`;
     }
 
