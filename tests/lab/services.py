@@ -104,10 +104,17 @@ class PostgreSQL:
     """A private PostgreSQL cluster with one database, ``ringmaster``.
 
     It refuses to run as root, so root runs it as the system's ``postgres`` user. Its superuser has
-    a login without a password, on loopback and in its own socket folder only.
+    a login without a password, on loopback and in its own socket folder only. In a ``folder`` that
+    is named it goes on with the data that it finds there, and the folder stays.
     """
 
-    def __init__(self, *, durable: bool = True, options: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        durable: bool = True,
+        options: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+    ) -> None:
         self._durable = durable
         self.options = dict(options or {})
         """Settings of postgresql.conf, by name, for the next start."""
@@ -117,7 +124,7 @@ class PostgreSQL:
         self._bin = found
         self._user = POSTGRES_USER if os.geteuid() == 0 else None
         self.port = free_port()
-        self.folder = temporary_folder("postgres")
+        self.folder = folder or temporary_folder("postgres")
         self._child: Child | None = None
 
     @property
@@ -129,9 +136,13 @@ class PostgreSQL:
         """Make the cluster if there is none yet, start the server, wait until it answers."""
         data = self.folder / "data"
         if not data.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
             if self._user:
                 shutil.chown(self.folder, self._user, self._user)
             run_visibly("Making a PostgreSQL cluster", self._as_user("initdb", *self._initdb(data)))
+        log = self.folder / "postgres.log"
+        # That of a start before this one says "ready" too.
+        log.unlink(missing_ok=True)
         child = Child(
             "PostgreSQL",
             [
@@ -141,7 +152,7 @@ class PostgreSQL:
                 *(word for name, text in self.options.items() for word in ("-c", f"{name}={text}")),
                 *([] if self._durable else ["-c", "fsync=off", "-c", "full_page_writes=off"]),
             ],
-            self.folder / "postgres.log",
+            log,
             user=self._user,
             cwd=self.folder,
         )

@@ -26,7 +26,7 @@ class Noting(World):
     def hear(self, event: Event) -> None:
         if self.session is None:
             self.notebook.note(event)
-        super().hear(event)
+        super().hear(event)  # type: ignore[arg-type]
 
     def decide(self, event: Event) -> None:
         asked = getattr(event, "command", None) is not None or event.tag.startswith("route")

@@ -2,17 +2,29 @@
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from tests.lab import services
 
+OPTIONS = {
+    "shared_buffers": "1GB",
+    "maintenance_work_mem": "512MB",
+    "max_wal_size": "8GB",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+}
+"""Of PostgreSQL: memory as on a machine with so many records, and no log for a standby."""
+
 
 @contextmanager
-def setting() -> Iterator[Any]:
-    """Gives a client of the admin, signed in; everything is gone afterwards."""
-    with services.redis_url() as redis_url, services.database_url(durable=False) as database_url:
+def setting(keep: Path | None = None) -> Iterator[Any]:
+    """Gives a client of the admin, signed in; everything but what lies in ``keep`` is gone
+    afterwards."""
+    with services.redis_url() as redis_url, _database(keep) as database_url:
         os.environ.update(
             SECRET_KEY=secrets.token_urlsafe(50),
             DEBUG="false",
@@ -34,13 +46,26 @@ def setting() -> Iterator[Any]:
         from django.test import Client
 
         call_command("migrate", verbosity=0, interactive=False)
-        _configure()
+        if not User.objects.exists():
+            _configure()
+            User.objects.create_superuser("bench")
         client = Client()
         client.force_login(
-            User.objects.create_superuser("bench"),
+            User.objects.get(),
             backend="django.contrib.auth.backends.ModelBackend",
         )
         yield client
+
+
+@contextmanager
+def _database(keep: Path | None) -> Iterator[str]:
+    server = services.PostgreSQL(durable=False, options=OPTIONS, folder=keep)
+    try:
+        yield server.start().url
+    finally:
+        server.stop()
+        if keep is None:
+            shutil.rmtree(server.folder, ignore_errors=True)
 
 
 def _configure() -> None:

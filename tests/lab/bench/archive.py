@@ -13,17 +13,16 @@ import statistics
 import tempfile
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
-from tests.lab.bench.admin import CDRS
-
 console = Console()
 WRITTEN_AT_ONCE = 20
 PAUSE_S = 0.05
+MONTH = timedelta(days=28)
 
 
 def main() -> None:
@@ -46,7 +45,10 @@ def _run(count: int, folder: Path) -> None:
     month = Month.of(datetime.now(UTC)).plus(-2)
     with connection.cursor() as cursor:
         for number, part in enumerate((month.plus(-1), month, month.plus(1))):
-            _fill(cursor, count, part, number * count)
+            _fill(cursor, count, part, number)
+        cursor.execute(
+            "SELECT setval(pg_get_serial_sequence('cdr_cdr', 'id'), max(id)) FROM cdr_cdr"
+        )
         cursor.execute("VACUUM ANALYZE")
     alone = _written_during(lambda: time.sleep(5), "alone")
     took: dict[str, float] = {}
@@ -75,12 +77,13 @@ def _run(count: int, folder: Path) -> None:
         )
 
 
-def _fill(cursor: Any, count: int, month: Any, first: int) -> None:
-    sql = CDRS.replace(
-        "now() - interval '30 days' + n * (interval '30 days' / %(count)s)",
-        "%(begins)s::timestamptz + n * (interval '28 days' / (%(count)s + 1))",
-    ).replace("'pbx1:' || n || '.1'", "'pbx1:' || (n + %(first)s) || '.1'")
-    cursor.execute(sql, {"count": count, "begins": month.begins, "first": first})
+def _fill(cursor: Any, count: int, month: Any, number: int) -> None:
+    from tests.lab.bench.admin_rows import CDRS
+
+    # Times are counted from row 1 on, so the rows of later months begin as much earlier.
+    ends = month.begins + MONTH * (1 - number)
+    given = {"first": number * count + 1, "last": (number + 1) * count, "count": count, "now": ends}
+    cursor.execute(CDRS.replace("interval '30 days'", "interval '28 days'"), given)
     cursor.execute(
         "INSERT INTO cdr_cdrattempt (cdr_id, number, trunk, outcome, channel_id, callee_sent, "
         "started_at, pdd_ms, reason, sip_call_id) SELECT id, 1, trunk, 'dialled', '', callee_sent, "
