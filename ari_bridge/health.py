@@ -214,7 +214,9 @@ def _alive(kind: str, felt: Pulse, where: Where) -> Check:
         return Check(kind, True, f"{many}{where} {'are' if len(beating) > 1 else 'is'} alive.")
     if ours:
         silent_s = min(each.silent_ms for each in ours) / 1000
-        return Check(kind, False, f"The `{kind}` process{where} is silent since {silent_s:.1f} s.")
+        return Check(
+            kind, False, f"The `{kind}` process{where} has been silent for {silent_s:.1f} s."
+        )
     return Check(kind, False, f"No `{kind}` process{where} runs.")
 
 

@@ -91,6 +91,11 @@ class SignInAdmin(HidesColumns, ModelAdmin):
 class AccessAttemptAdmin(SignInAdmin):
     """Wrong sign-ins that still count; deleting them opens the lock."""
 
+    empty_title = "Nobody is locked out."
+    empty_help = (
+        "Wrong passwords are noted here, by name and by address; after too many of them the name "
+        "or the address gets in no more for a while. Deleting a line opens the lock."
+    )
     list_display = ("attempt_time", "username", "ip_address", "failures_since_start")
     list_filter = ("attempt_time",)
     search_fields = ("username", "ip_address")
@@ -114,6 +119,8 @@ class AccessAttemptAdmin(SignInAdmin):
 class AccessLogAdmin(SignInAdmin):
     """Who signed in, from where, and until when."""
 
+    empty_title = "Nobody has signed in yet."
+    empty_help = "Each sign-in by password stands here, with its address."
     list_display = ("attempt_time", "username", "ip_address", "logout_time")
     list_filter = ("attempt_time",)
     search_fields = ("username", "ip_address")

@@ -215,6 +215,7 @@ AUTH_PASSWORD_VALIDATORS = [
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
+FORMAT_MODULE_PATH = "project.formats"
 USE_I18N = True
 
 # WhiteNoise serves the admin's files straight from the packages, so that no collectstatic has to

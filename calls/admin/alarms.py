@@ -18,6 +18,11 @@ from cdr.pages import page
 class AlarmAdmin(ModelAdmin):
     """Read only: the records worker writes alarms, people say that they have looked at them."""
 
+    empty_title = "No account has jumped."
+    empty_help = (
+        "An alarm says that an account's last hour was several times what is usual for it: calls, "
+        "countries or minutes. The records worker looks every five minutes."
+    )
     list_display = ("account", "shown_kind", "seen", "usual", "at", "shown_looked_at")
     list_filter = ("kind",)
     search_fields = ("account",)

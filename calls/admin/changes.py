@@ -26,6 +26,9 @@ from cdr.read_only import ReadOnly
 
 SHOWN = 3
 """Values that the list shows of one change."""
+LONGEST = 60
+"""Characters that the list shows of one value."""
+NOTHING = (None, "", "None")
 REVERTIBLE = ("account", "block", "limit", "route", "routetarget", "trunk")
 """Models whose rows stand by themselves; a user's rights are given back by hand, with thought."""
 
@@ -37,6 +40,8 @@ class NotReverted(CallError):
 class ChangeAdmin(ReadOnly, ModelAdmin):
     """To be read by those who may see what was changed, and written by nobody."""
 
+    empty_title = "Nothing has been changed yet."
+    empty_help = "Whatever is added, changed or deleted in the admin or by a command stands here."
     list_display = ("timestamp", "who", "via", "done", "row", "values", "remote_addr")
     list_display_links = ("timestamp",)
     list_filter = (
@@ -59,7 +64,7 @@ class ChangeAdmin(ReadOnly, ModelAdmin):
         "who",
         "via",
         "remote_addr",
-        "done",
+        "what",
         "row",
         "all_values",
         "cid",
@@ -98,6 +103,10 @@ class ChangeAdmin(ReadOnly, ModelAdmin):
         word = change.get_action_display()
         return word, f"{word} {change.content_type.name}"
 
+    @display(description="what")
+    def what(self, change: Change) -> str:
+        return self.done(change)[1]
+
     @display(description="row")
     def row(self, change: Change) -> str:
         return printable(change.object_repr)
@@ -106,7 +115,8 @@ class ChangeAdmin(ReadOnly, ModelAdmin):
     def values(self, change: Change) -> str:
         lines = _lines(change)
         more = f", and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
-        return "; ".join(f"{name}: {old} → {new}" for name, old, new in lines[:SHOWN]) + more
+        shown = (f"{name}: {_cut(old)} → {_cut(new)}" for name, old, new in lines[:SHOWN])
+        return "; ".join(shown) + more
 
     @display(description="values")
     def all_values(self, change: Change) -> SafeString:
@@ -130,13 +140,17 @@ def _lines(change: Change) -> list[tuple[str, str, str]]:
             # Members of a group and the like: what was added or taken away.
             named = ", ".join(map(str, value.get("objects", ())))
             lines.append((name, str(value.get("operation", "")), named))
-        else:
+        elif value[0] not in NOTHING or value[1] not in NOTHING:
             lines.append((name, _shown(value[0]), _shown(value[1])))
     return [(name, printable(old), printable(new)) for name, old, new in lines]
 
 
 def _shown(value: Any) -> str:
-    return "nothing" if value in (None, "") else str(value)
+    return "nothing" if value in NOTHING else str(value)
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
 
 def _revert(change: Change) -> None:

@@ -73,7 +73,8 @@ class Draining:
         left = f"{self.left:,} {what}{'' if self.left == 1 else 's'} left" if self.left else "empty"
         who = f" by {self.by}" if self.by else ""
         why = f" ({self.why})" if self.why else ""
-        return f"{self.label} is drained{who} since {self.since:%Y-%m-%d %H:%M} UTC{why}: {left}."
+        since = f"{self.since:%Y-%m-%d %H:%M} UTC"
+        return f"{self.label} has been drained{who} since {since}{why}: {left}."
 
 
 def drain(kind: Kind, name: str = "", *, by: str, why: str = "") -> None:

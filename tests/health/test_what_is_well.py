@@ -53,7 +53,7 @@ def test_a_kind_of_which_none_runs(kind):
 def test_one_that_has_fallen_silent(process):
     silent = replace(process, silent_ms=SILENT_MS + 1)
     assert wrong(process.kind, with_processes(silent)) == [
-        f"The `{process.kind}` process is silent since 2.0 s."
+        f"The `{process.kind}` process has been silent for 2.0 s."
     ]
 
 
@@ -61,7 +61,7 @@ def test_one_that_is_silent_beside_one_that_beats():
     silent = replace(CALLS, pid=9, silent_ms=SILENT_MS + 1)
     assert wrong("calls", with_processes(CALLS, silent)) == []
     assert wrong("calls", with_processes(CALLS, silent), Where("here", 9)) == [
-        "The `calls` process with id 9 on here is silent since 2.0 s."
+        "The `calls` process with id 9 on here has been silent for 2.0 s."
     ]
 
 

@@ -75,15 +75,16 @@ def test_calls_on_other_nodes_go_on():
     [
         (
             Draining(Kind.NODE, "pbx1", "alice", "new kernel", moment_of(0), 1),
-            "node pbx1 is drained by alice since 1970-01-01 00:00 UTC (new kernel): 1 call left.",
+            "node pbx1 has been drained by alice since 1970-01-01 00:00 UTC (new kernel): "
+            "1 call left.",
         ),
         (
             Draining(Kind.SWITCH, "", "", "", moment_of(0), 0),
-            "the switch is drained since 1970-01-01 00:00 UTC: empty.",
+            "the switch has been drained since 1970-01-01 00:00 UTC: empty.",
         ),
         (
             Draining(Kind.WORKER, "host:7", "bob", "", moment_of(0), 1_200),
-            "worker host:7 is drained by bob since 1970-01-01 00:00 UTC: 1,200 turns left.",
+            "worker host:7 has been drained by bob since 1970-01-01 00:00 UTC: 1,200 turns left.",
         ),
     ],
 )

@@ -16,6 +16,8 @@ from typing import Any
 from django.db import connection
 from rich.console import Console
 
+from cdr.patience import lift, put_back
+
 console = Console()
 
 CDRS = """
@@ -209,10 +211,13 @@ def _make_indexes() -> bool:
     waiting = _do(f"SELECT number, sql FROM {LATER} ORDER BY number")  # noqa: S608
     if not waiting:
         return False
+    # An index over ten million rows takes longer than any statement of the product's may.
+    lift("default")
     with timed(f"{len(waiting)} indexes and constraints"):
         for number, sql in waiting:
             _do(str(sql))
             _do(f"DELETE FROM {LATER} WHERE number = %s", [number])  # noqa: S608
     with timed("vacuumed and analysed"):
         _do("VACUUM ANALYZE")
+    put_back("default")
     return True
