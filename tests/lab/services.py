@@ -125,6 +125,8 @@ class PostgreSQL:
         self._user = POSTGRES_USER if os.geteuid() == 0 else None
         self.port = free_port()
         self.folder = folder or temporary_folder("postgres")
+        # A server that was killed goes through its log first, which takes as long as that is.
+        self._start_timeout_s = 10 * START_TIMEOUT_S if folder else START_TIMEOUT_S
         self._child: Child | None = None
 
     @property
@@ -159,9 +161,9 @@ class PostgreSQL:
         self._child = child
         wait_for(
             lambda: not child.running or "ready to accept connections" in child.log_tail(),
-            timeout_s=START_TIMEOUT_S,
+            timeout_s=self._start_timeout_s,
             failure=lambda: (
-                f"PostgreSQL is not ready after {START_TIMEOUT_S:g} s:\n{child.log_tail()}"
+                f"PostgreSQL is not ready after {self._start_timeout_s:g} s:\n{child.log_tail()}"
             ),
         )
         if not child.running:
