@@ -13,8 +13,15 @@ import logging
 import redis
 
 from ari_bridge.quiet import OncePerSecond
+from calls import ids
 from calls.engine.nudges import Nudger
-from calls.machine.events import ChannelLeft, HangupRequested, MailboxEvent, Urgency
+from calls.machine.events import (
+    ChannelAnswered,
+    ChannelLeft,
+    HangupRequested,
+    MailboxEvent,
+    Urgency,
+)
 from calls.store.mailbox import Mailboxes
 
 MOST_EVENTS = 256
@@ -24,6 +31,9 @@ GATHER_S = 0.05
 END_S = 0.004
 """The same for the first signs of a channel's end: StasisEnd follows the hangup and
 ChannelDestroyed the StasisEnd within 1 to 3 ms."""
+ANSWER_S = 0.02
+"""The same for B's answer: Asterisk answers A by itself within 1 to 5 ms. A worker that hears of
+both at once need not answer A."""
 ALMOST_S = 0.001
 """What is due so soon goes along."""
 MOST_WAITING = 200_000
@@ -69,9 +79,10 @@ class Poster:
             self._drop_oldest()
         self._idle.clear()
         self._count += 1
-        self._waiting.setdefault(call, []).append(event)
+        waiting = self._waiting.setdefault(call, [])
         loop = asyncio.get_running_loop()
-        due_s = loop.time() + _patience_s(event)
+        due_s = loop.time() + _patience_s(event, waiting)
+        waiting.append(event)
         if due_s < self._due_s.get(call, float("inf")):
             self._due_s[call] = due_s
             self._wake_at(loop, due_s)
@@ -164,8 +175,19 @@ class Poster:
             await asyncio.sleep(0.2)
 
 
-def _patience_s(event: MailboxEvent) -> float:
-    """How long the event may wait for others of its call."""
+def _patience_s(event: MailboxEvent, waiting: list[MailboxEvent]) -> float:
+    """How long the event may wait for others of its call, where these wait already."""
+    if isinstance(event, ChannelAnswered):
+        return _until_both_answered_s(event, waiting)
     if event.urgency is not Urgency.NOW:
         return GATHER_S
     return END_S if isinstance(event, HangupRequested | ChannelLeft) else 0.0
+
+
+def _until_both_answered_s(event: ChannelAnswered, waiting: list[MailboxEvent]) -> float:
+    """How long an answer may wait for that of the other side; not at all where it has come."""
+    is_b = ids.is_created_by_us(event.channel_id)
+    for each in waiting:
+        if isinstance(each, ChannelAnswered) and ids.is_created_by_us(each.channel_id) != is_b:
+            return 0.0
+    return ANSWER_S if is_b else GATHER_S

@@ -126,7 +126,7 @@ def test_what_is_due_within_a_millisecond_is_no_fault_on_the_bridges_own_loop(
 ):
     """uvloop has no timers of less than a millisecond, and gives another handle for these."""
     patience = iter([0.0004, 0.0003])
-    monkeypatch.setattr(poster_module, "_patience_s", lambda event: next(patience))
+    monkeypatch.setattr(poster_module, "_patience_s", lambda *_: next(patience))
 
     async def posting():
         client = connect(redis_url)
@@ -186,6 +186,47 @@ async def test_what_asks_for_no_action_waits_for_what_does(poster):
     await poster.drain(10)
 
     assert poster.posts[1:] == [[ChannelRinging(b(), 1), ChannelAnswered(b(), 2)]]
+
+
+@pytest.mark.parametrize("first", ["a", "b"])
+async def test_both_answers_of_a_call_are_posted_together(poster, nudger, monkeypatch, first):
+    monkeypatch.setattr(poster_module, "ANSWER_S", 60)
+    monkeypatch.setattr(poster_module, "GATHER_S", 60)
+    poster.add(CALL, entered())
+    await poster.posted()
+    answers = [ChannelAnswered(A, 2), ChannelAnswered(b(), 1)]
+    for event in answers if first == "a" else reversed(answers):
+        poster.add(CALL, event)
+        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await poster._idle.wait()
+
+    assert len(poster.posts) == 2
+    assert set(poster.posts[1]) == set(answers)
+
+
+async def test_an_answer_goes_alone_where_the_callers_does_not_follow(poster, clean_redis):
+    poster.add(CALL, entered())
+    await poster.posted()
+    poster.add(CALL, ChannelAnswered(b(), 1))
+    async with asyncio.timeout(10):
+        await poster._idle.wait()
+
+    assert poster.posts[1:] == [[ChannelAnswered(b(), 1)]]
+
+
+async def test_an_end_does_not_wait_for_an_answer(poster, monkeypatch):
+    monkeypatch.setattr(poster_module, "ANSWER_S", 60)
+    poster.add(CALL, entered())
+    await poster.posted()
+    both = [ChannelAnswered(b(), 1), HangupRequested(A, 2)]
+    for event in both:
+        poster.add(CALL, event)
+        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await poster._idle.wait()
+
+    assert poster.posts[1:] == [both]
 
 
 async def test_what_asks_for_no_action_is_posted_in_the_end(poster, clean_redis):
