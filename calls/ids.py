@@ -17,6 +17,7 @@ The second half of a Local channel has Asterisk's own suffix: ``1763900000.12.b1
 
 import hashlib
 import re
+from functools import lru_cache
 
 LONGEST = 256
 """The longest call id that is taken for one, in characters."""
@@ -32,6 +33,7 @@ def call_id(node: str, channel_id: str) -> str:
     return f"{node}:{channel_id}"
 
 
+@lru_cache(maxsize=4096)
 def split_call_id(call: str) -> tuple[str, str]:
     """Node and A's channel id of a call id.
 
@@ -75,12 +77,14 @@ def bridge_of(a_channel: str) -> str:
     return f"{a_channel}.br"
 
 
+@lru_cache(maxsize=8192)
 def a_channel_of(created_id: str) -> str:
     """The channel id of A, for A itself and for any channel or bridge made for A's call."""
     match = _CREATED.match(created_id)
     return match["a"] if match else created_id
 
 
+@lru_cache(maxsize=8192)
 def is_created_by_us(channel_or_bridge_id: str) -> bool:
     """Whether this id was chosen by Ringmaster, for a B leg or a bridge."""
     return _CREATED.match(channel_or_bridge_id) is not None

@@ -244,7 +244,7 @@ _FORMS = stored.forms(
 
 def to_plain(command: Command) -> list[Any]:
     """The command as a JSON array of its tag and its fields in order."""
-    return [command.tag, *(getattr(command, name) for name in command.__slots__)]
+    return stored.plain(command)
 
 
 def from_plain(plain: object) -> Command:

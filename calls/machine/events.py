@@ -400,7 +400,7 @@ such fields takes no others."""
 
 def encode(event: MailboxEvent) -> bytes:
     """The event as it lies in a mailbox: a JSON array of its tag and its fields in order."""
-    plain = [event.tag, *(getattr(event, name) for name in event.__slots__)]
+    plain = stored.plain(event)
     for name in _LATER.get(type(event), ()):
         if getattr(event, name):
             break

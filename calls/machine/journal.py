@@ -25,7 +25,7 @@ import orjson
 
 from calls.errors import Unreadable
 from calls.limits.rules import Rule, Skip
-from calls.machine import commands
+from calls.machine import commands, stored
 from calls.machine.events import (
     CallEntered,
     CallFound,
@@ -118,11 +118,10 @@ def read(journal: bytes) -> tuple[Page, ...]:
 
 def _plain(event: Event, asked_ms: int) -> list[Any]:
     # orjson writes the dataclasses inside an outcome (targets, rules) as objects by itself.
-    plain: list[Any] = [event.tag, asked_ms]
-    for name in _FIELDS[type(event)]:
-        value = getattr(event, name)
-        convert = _TO_PLAIN.get(name)
-        plain.append(convert(value) if convert is not None else value)
+    plain = stored.plain(event)
+    plain.insert(1, asked_ms)
+    for place, convert in _CONVERTED[type(event)]:
+        plain[place] = convert(plain[place])
     return plain
 
 
@@ -250,6 +249,13 @@ _FIELDS: dict[Any, tuple[str, ...]] = {
     kind: tuple(field.name for field in fields(kind))  # type: ignore[arg-type]
     for kind in _KINDS.values()
 }
+_CONVERTED: dict[Any, tuple[tuple[int, Callable[[Any], Any]], ...]] = {
+    kind: tuple(
+        (place, _TO_PLAIN[name]) for place, name in enumerate(names, 2) if name in _TO_PLAIN
+    )
+    for kind, names in _FIELDS.items()
+}
+"""Where in an entry of a kind stands what is not written as it is."""
 _CONVERTERS: dict[Any, dict[str, Callable[[Any], Any]]] = {
     RouteChosen: {"plan": _plan, "rules": _rules},
     CallRefused: {"refusal": _refusal},

@@ -16,9 +16,11 @@ tests/machine/stored/ keeps a sample of every form there has been.
 """
 
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
+from functools import cache
 from itertools import product
+from operator import attrgetter
 from types import NoneType, UnionType
 from typing import Any, NamedTuple
 
@@ -50,6 +52,18 @@ class Form(NamedTuple):
 def forms(*kinds: type[Any]) -> dict[str, Form]:
     """The forms of these dataclasses by their tags."""
     return {kind.tag: _form(kind) for kind in kinds}
+
+
+def plain(instance: Any) -> list[Any]:
+    """The tag and the fields, in order, of an instance of a dataclass with slots."""
+    kind: Any = type(instance)
+    return list(_values_of(kind)(instance))
+
+
+@cache
+def _values_of(kind: Any) -> Callable[[Any], tuple[Any, ...]]:
+    names: tuple[str, ...] = kind.__slots__
+    return attrgetter("tag", *names) if names else lambda instance: (instance.tag,)
 
 
 def read(known: Mapping[str, Form], plain: object) -> Any:
