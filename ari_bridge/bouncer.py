@@ -25,6 +25,8 @@ from cdr.record import CallRecord, Disposition, EndedBy
 
 LOOK_S = 0.25
 """Between two looks at who is refused now."""
+QUIET_S = 2.0
+"""After so long without a caller nobody looks, until the next one comes."""
 LINE_S = 1.0
 """Between two call records of those who were turned away."""
 BLIND_S = 2.0
@@ -61,6 +63,8 @@ class Bouncer:
         self._refused: frozenset[str] = frozenset()
         self._turned: dict[str, _Turned] = {}
         self._channels: OrderedDict[str, None] = OrderedDict()
+        self._came = asyncio.Event()
+        """Set when somebody calls."""
         self._say = OncePerSecond(logger)
 
     async def run(self) -> None:
@@ -68,7 +72,7 @@ class Bouncer:
         if not self._most:
             return
         loop = asyncio.get_running_loop()
-        seen_s = written_s = loop.time()
+        seen_s = written_s = came_s = loop.time()
         while True:
             try:
                 self._refused = await self._refusals.refused_now()
@@ -81,10 +85,16 @@ class Bouncer:
                 if loop.time() > seen_s + BLIND_S:
                     self._refused = frozenset()
             await asyncio.sleep(LOOK_S)
+            if self._came.is_set() or self._refused or self._turned:
+                self._came.clear()
+                came_s = loop.time()
+            elif loop.time() > came_s + QUIET_S:
+                await self._came.wait()
 
     def turns_away(self, node: str, event: ChannelEvent) -> bool:
         """Whether this event is of a call that is refused at the door; the caller hangs it up."""
         if isinstance(event, CallEntered):
+            self._came.set()
             return self._refuses(node, event)
         if not self._channels or event.channel_id not in self._channels:
             return False

@@ -27,6 +27,8 @@ from cdr.selection import selected
 LOOK_S = 2.0
 DEAD_S = 60.0
 KEPT = timedelta(days=7)
+FORGET_S = 60.0
+"""Time between two looks for exports that are older than `KEPT`."""
 TOLD_S = 1.0
 """Time between two times that the progress is told."""
 
@@ -37,19 +39,27 @@ logger = logging.getLogger(__name__)
 class Exporter:
     """Takes orders, in a thread of its own."""
 
+    def __init__(self) -> None:
+        self._forgot_s = float("-inf")
+
     def run(self, stop: threading.Event) -> None:
         """Go on until ``stop`` is set; an export under way is then left to another worker."""
         in_rounds(
-            lambda: _carry_out_all(stop),
+            lambda: self._look(stop),
             stop,
             LOOK_S,
             lambda error: logger.warning("Exports wait for the database: %s", first_line(error)),
             at_once=True,
         )
 
+    def _look(self, stop: threading.Event) -> None:
+        if time.monotonic() >= self._forgot_s + FORGET_S:
+            forget_old()
+            self._forgot_s = time.monotonic()
+        _carry_out_all(stop)
+
 
 def _carry_out_all(stop: threading.Event) -> None:
-    forget_old()
     while not stop.is_set() and (order := next_order()) is not None:
         carry_out(order, stop)
 

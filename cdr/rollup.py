@@ -35,6 +35,8 @@ from cdr.record import Disposition, Outcome
 HOUR = timedelta(hours=1)
 PAUSE_S = 2.0
 """Shortest time between two looks for hours that are due."""
+DAYS_PAUSE_S = 60.0
+"""Longest time between two looks for days that are over, while no hour is due."""
 SHARE = 0.02
 """Share of its time that the adding up may take, so that it never competes with the records."""
 HOURS_AT_ONCE = 24
@@ -82,6 +84,10 @@ def all_due() -> int:
 class Rollup:
     """Adds up what is due, in a thread of its own."""
 
+    def __init__(self) -> None:
+        self._days_s = float("-inf")
+        """When it last looked for days."""
+
     def run(self, stop: threading.Event) -> None:
         """Go on until ``stop`` is set. A database that is away is waited for."""
         try:
@@ -89,12 +95,21 @@ class Rollup:
                 began = time.monotonic()
                 try:
                     close_old_connections()
-                    add_up()
+                    self.look()
                 except Error as error:
                     logger.warning("Hours of calls could not be added up, again soon: %s", error)
                 stop.wait(max(PAUSE_S, (time.monotonic() - began) / SHARE))
         finally:
             connections.close_all()
+
+    def look(self) -> None:
+        """Add up what is due. Raises ``django.db.Error``."""
+        # Days become due with their hours, or by the clock.
+        now_s = time.monotonic()
+        if now_s < self._days_s + DAYS_PAUSE_S and not HourDue.objects.exists():
+            return
+        add_up()
+        self._days_s = now_s
 
 
 def add_up(most: int = HOURS_AT_ONCE) -> int:

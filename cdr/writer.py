@@ -143,7 +143,7 @@ class CdrWriter:
             while not stop.is_set():
                 sign()
                 taken = retrying(self._turn)
-                if not self._is_full:
+                if taken and not self._is_full:
                     stop.wait(GATHER_S if taken < UNDER_LOAD else GATHER_UNDER_LOAD_S)
         except RetryError:
             logger.info("The writer of call records stops; those unwritten wait in Redis.")

@@ -8,9 +8,12 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 from celery import Celery, current_app
 from celery.signals import worker_process_init, worker_process_shutdown, worker_shutdown
 
+from project.signals import HearsSignals
+
 app = Celery("ringmaster")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["calls.engine"])
+app.steps["consumer"].add(HearsSignals)
 
 
 def _is_ours() -> bool:

@@ -15,6 +15,8 @@ from typing import Any
 from celery import Celery, bootsteps
 from celery.worker import state
 
+from project.signals import HearsSignals
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
 
 logger = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ app.conf.update(
         if name != "ack_emulation"
     },
 )
+app.steps["consumer"].add(HearsSignals)
 
 
 class WriterStep(bootsteps.StartStopStep):

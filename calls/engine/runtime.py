@@ -43,6 +43,9 @@ IN_FLIGHT = 256
 """Turns at a time in one process. Past it tasks wait, so that the rest stays in the broker."""
 SWEEP_S = 0.25
 """Mean time between two looks for calls that are due; spread by half, as every process sweeps."""
+QUIET_S = (0.5, 0.9)
+"""Shortest and longest time between two looks while no call lives. A call that begins is looked at
+by its nudge; one whose nudge is lost is due a second after its event."""
 LOOK_AHEAD_MS = 400
 """How far a sweep looks ahead, a little more than the longest time to the next one."""
 AT_A_SWEEP = 500
@@ -51,8 +54,6 @@ LEFT_TO_OTHERS_MS = 30_000
 """How long a call may be due before a worker that does not know its node looks at it."""
 PUT_OFF_MS = 1_000
 """How long a call waits whose node has no place left."""
-WANTED_S = 1.0
-"""Time between two looks at what webhooks want to be told."""
 STOP_S = 5.0
 """How long a stopping process waits for the turns it has begun."""
 
@@ -68,6 +69,8 @@ class Runtime:
         self._room = threading.BoundedSemaphore(IN_FLIGHT)
         self._left = asyncio.Event()
         """Set when a turn ends, for who waits for room on the loop."""
+        self._begun = asyncio.Event()
+        """Set when a turn begins, for the sweeper."""
         self._shares = Shares(IN_FLIGHT, len(settings.ARI_NODES))
         self._busy: set[str] = set()
         self._without_place: list[str] = []
@@ -158,7 +161,6 @@ class Runtime:
         self._sweeper = vital_task("The sweeper", self._sweep())
         self._keeper = vital_task("The keeper of the limits", self._limits.run())
         self._timer = vital_task("The measuring of clocks", self._gateway.keep_time())
-        self._listener = vital_task("The look at what webhooks want", self._keep_looking())
         queue = shared_queue_name()
         if queue is not None:
             client = connect(settings.REDIS_URL)
@@ -173,13 +175,12 @@ class Runtime:
             await self._intake.close()
         self._stopping = True
         self._heart.stop()
-        keepers = [self._sweeper, self._keeper, self._timer, self._listener]
+        keepers = [self._sweeper, self._keeper, self._timer]
         if self._phones is not None:
             self._phones.cancel()
             keepers.append(self._phones)
         self._sweeper.cancel()
         self._timer.cancel()
-        self._listener.cancel()
         turns = list(self._tasks)
         _, unfinished = await asyncio.wait(turns, timeout=STOP_S) if turns else (set(), set())
         if unfinished:
@@ -230,6 +231,7 @@ class Runtime:
             self._leave(call)
             return
         self._busy.add(call)
+        self._begun.set()
         self._spawn(self._attend(call))
 
     async def _attend(self, call: str) -> None:
@@ -257,15 +259,16 @@ class Runtime:
     async def _sweep(self) -> None:
         """Attend to every call that is due: a nudge was lost, a worker died, or time is up."""
         # Being cancelled is not enough to end it: see _end in ari_bridge/listener.py.
-        foreign = 0
+        foreign = live = 0
         while not self._stopping:
             self._heart.sign()
-            await asyncio.sleep(SWEEP_S * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+            await self._until_next_sweep(live)
             try:
                 # Asked together: most of what an idle worker does is waking up for an answer.
-                changed, due = await asyncio.gather(
+                changed, due, _ = await asyncio.gather(
                     self._mark.has_changed(),
                     self._mailboxes.due(LOOK_AHEAD_MS, AT_A_SWEEP + foreign),
+                    self._look_what_is_wanted(),
                 )
                 if changed:
                     await self._after_loss()
@@ -275,6 +278,7 @@ class Runtime:
                 logger.warning("Redis does not answer the sweeper: %s", error)
                 await asyncio.sleep(1)
                 continue
+            live = due.live
             ours = [each for each in due.calls if self._knows(*each)]
             # Calls left to others must not hide those behind them.
             foreign = len(due.calls) - len(ours)
@@ -292,10 +296,15 @@ class Runtime:
         phones = Phones(keepsake, self._mailboxes, self._gateway)
         self._phones = self._loop.create_task(phones.look())
 
-    async def _keep_looking(self) -> None:
-        while not self._stopping:
-            await asyncio.sleep(WANTED_S)
-            await self._look_what_is_wanted()
+    async def _until_next_sweep(self, live: int) -> None:
+        """Wait a little; longer where no call lived at the last sweep, but not once one begins."""
+        if live or self._tasks:
+            await asyncio.sleep(SWEEP_S * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+            return
+        self._begun.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(random.uniform(*QUIET_S)):  # noqa: S311 - no secret
+                await self._begun.wait()
 
     async def _look_what_is_wanted(self) -> None:
         # What was wanted is told on while Redis is away, which the sweeper says.

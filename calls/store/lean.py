@@ -44,6 +44,8 @@ class LeanRedis(Redis):
 
     _connection: "_Wire | None" = None
     _connecting: "asyncio.Task[_Wire] | None" = None
+    connections_made: int = 0
+    """How many connections there have been: while it stays, it is the same server that answers."""
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
         """Send one command and give its reply as redis-py would.
@@ -112,6 +114,7 @@ class LeanRedis(Redis):
                 f"cannot connect to {_address(how)}: {error}"
             ) from error
         self._connection = wire
+        self.connections_made += 1
         return wire
 
 

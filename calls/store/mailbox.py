@@ -84,9 +84,9 @@ logger = logging.getLogger(__name__)
 _LUA = Path(__file__).parent / "lua"
 
 
-def connect(url: str) -> Redis:
+def connect(url: str) -> LeanRedis:
     """A client for the hot path: short time-outs and few retries, as every step may be repeated."""
-    return LeanRedis.from_url(
+    client: Any = LeanRedis.from_url(
         url,
         protocol=2,
         socket_timeout=2,
@@ -95,6 +95,7 @@ def connect(url: str) -> Redis:
         health_check_interval=10,
         retry=Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.2), 3),
     )
+    return client  # type: ignore[no-any-return]  # which redis-py's types do not tell
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +131,12 @@ class Failing:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Calls that somebody must look at, each with in how many ms, and what time it is at Redis."""
+    """Calls that somebody must look at, each with in how many ms, what time it is at Redis, and
+    how many calls live in all."""
 
     calls: tuple[tuple[str, int], ...]
     now_ms: int
+    live: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -393,10 +396,12 @@ class Mailboxes:
 
     async def due(self, ahead_ms: int, most: int = 500) -> Due:
         """Live calls that somebody must look at within *ahead_ms*, the longest due first."""
-        now_ms, *found = await self._due(keys=[ATTEND, CLOCK], args=[ahead_ms, most])
+        now_ms, live, *found = await self._due(keys=[ATTEND, CLOCK], args=[ahead_ms, most])
         calls = zip(found[::2], found[1::2], strict=True)
         return Due(
-            tuple((call.decode(errors="replace"), int(in_ms)) for call, in_ms in calls), now_ms
+            tuple((call.decode(errors="replace"), int(in_ms)) for call, in_ms in calls),
+            now_ms,
+            live,
         )
 
     async def postpone(self, calls: Sequence[str], for_ms: int) -> None:

@@ -6,13 +6,19 @@ Keys (in REDIS_URL); this module alone writes them:
     a random text, written by whoever finds none; with Redis' own ``run_id`` it names one unbroken
     memory. Another mark says that Redis was emptied, another run_id that it was started again, or
     that a copy of it was promoted: the last second may be missing
+
+Who the server is takes Redis as long to tell as ten looks at the mark. It cannot become another one
+on the same connection, so it is asked on each new one, and now and then.
 """
 
+import time
 from uuid import uuid4
 
-from redis.asyncio import Redis
+from calls.store.lean import LeanRedis
 
 KEY = "ringmaster:mark"
+ASK_AGAIN_S = 5.0
+"""So often the server is asked who it is, whatever is known of the connection."""
 
 _SCRIPT = """
 redis.call('SET', KEYS[1], ARGV[1], 'NX')
@@ -24,19 +30,34 @@ return {redis.call('GET', KEYS[1]), run_id}
 class Mark:
     """The mark as one watcher saw it last."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: LeanRedis) -> None:
+        self._redis = redis
         self._script = redis.register_script(_SCRIPT)
         self._known: tuple[bytes, ...] = ()
         self._found: tuple[bytes, ...] = ()
+        self._connection = 0
+        """On which the server was asked who it is."""
+        self._asked_s = float("-inf")
 
     async def has_changed(self) -> bool:
         """Whether Redis is not what it was when a change was attended to last; no at the first.
 
         Raises redis.RedisError when it fails.
         """
-        self._found = tuple(await self._script(keys=[KEY], args=[uuid4().hex]))
+        if not await self._is_as_found():
+            asked_s, connection = time.monotonic(), self._redis.connections_made
+            self._found = tuple(await self._script(keys=[KEY], args=[uuid4().hex]))
+            self._asked_s, self._connection = asked_s, connection
         self._known = self._known or self._found
         return self._known != self._found
+
+    async def _is_as_found(self) -> bool:
+        """Whether a look at the mark alone says that nothing is new since the last one."""
+        if not self._found or time.monotonic() > self._asked_s + ASK_AGAIN_S:
+            return False
+        mark = await self._redis.get(KEY)
+        # Asked for again on a new connection, should the old one have broken meanwhile.
+        return self._connection == self._redis.connections_made and mark == self._found[0]
 
     def attended(self) -> None:
         """What had changed at the last look has been seen to; until then it is told again."""

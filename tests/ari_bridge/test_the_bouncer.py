@@ -1,10 +1,12 @@
 """Who is refused too often is refused at the door, and one record a second counts the calls."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 import redis as redis_package
 
+from ari_bridge import bouncer as bouncer_module
 from ari_bridge.bouncer import Bouncer
 from calls import causes, ids
 from calls.machine.beginning import begin, facts_of
@@ -187,6 +189,43 @@ async def test_a_call_that_asterisk_would_not_hang_up_is_let_in(bouncer, refusal
     bouncer.readmit(call)
 
     assert not bouncer.turns_away("n", ChannelLeft(call.channel_id, 2))
+
+
+class Awaited(asyncio.Event):
+    """Tells when somebody waits for it."""
+
+    def __init__(self):
+        super().__init__()
+        self.is_awaited = asyncio.Event()
+
+    async def wait(self):
+        self.is_awaited.set()
+        return await super().wait()
+
+
+async def test_while_nobody_calls_nobody_looks(bouncer, monkeypatch):
+    monkeypatch.setattr(bouncer_module, "LOOK_S", 0)
+    monkeypatch.setattr(bouncer_module, "QUIET_S", 0)
+    looks = asyncio.Queue()
+    bouncer._came = came = Awaited()
+
+    async def looked():
+        looks.put_nowait(None)
+        return frozenset()
+
+    monkeypatch.setattr(bouncer._refusals, "refused_now", looked)
+    running = asyncio.create_task(bouncer.run())
+    async with asyncio.timeout(10):
+        await came.is_awaited.wait()
+        before = looks.qsize()
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert looks.qsize() == before
+
+        bouncer.turns_away("n", entered(1))
+        for _ in range(before + 1):
+            await looks.get()
+    running.cancel()
 
 
 async def test_counts_are_kept_while_redis_is_away(bouncer, refusals, clean_redis, monkeypatch):

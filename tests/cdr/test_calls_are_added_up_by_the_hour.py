@@ -33,6 +33,14 @@ def sums(kind, key="", hour=HOUR):
     return HourlyCalls.objects.get(span="hour", hour=hour, kind=kind, key=key)
 
 
+def test_while_no_hour_is_due_a_look_is_one_question(db, django_assert_num_queries):
+    added = rollup.Rollup()
+    added.look()
+
+    with django_assert_num_queries(1):
+        added.look()
+
+
 def calls_of_a_day():
     """Every kind of ending there is, in one hour, and one call in the next."""
     return [

@@ -231,6 +231,22 @@ def test_the_sweeper_finds_a_call_whose_nudge_was_lost(runtime, redis_url, clean
     assert isinstance(commands[0], CreateChannel)
 
 
+@pytest.fixture
+def quiet_for_an_hour(monkeypatch):
+    monkeypatch.setattr(runtime_module, "QUIET_S", (3_600, 3_600))
+
+
+@pytest.mark.usefixtures("quiet_for_an_hour")
+def test_a_call_that_begins_wakes_the_sweeper(runtime, slow, clean_redis):
+    clean_redis.zadd(ATTEND, {"demo:2": 0})
+    runtime.submit([CALL])
+    slow.wait_for_turn()
+    slow.wait_for_turn()
+    let_go(runtime, slow)
+
+    assert slow.calls_seen == {CALL, "demo:2"}
+
+
 def test_the_task_only_hands_the_calls_over(monkeypatch):
     class Taker:
         def submit(self, calls):

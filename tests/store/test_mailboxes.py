@@ -116,6 +116,13 @@ async def test_a_call_in_a_turn_is_due_when_its_lock_lapses(office):
     assert due.calls == ((CALL, until_ms - due.now_ms),)
 
 
+async def test_whoever_looks_for_what_is_due_is_told_how_many_calls_live(office):
+    assert (await office.mailboxes.due(0)).live == 0
+    await office.post(entered())
+
+    assert (await office.mailboxes.due(0)).live == 1
+
+
 async def test_the_longest_due_come_first_and_no_more_than_asked_for(office):
     now_ms = redis_ms(office)
     for call, since_ms in {"n:3": 3, "n:1": 9, "n:2": 6, "n:9": -9_000}.items():

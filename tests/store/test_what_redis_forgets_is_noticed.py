@@ -7,6 +7,7 @@ from calls.engine.keepsake import Keepsake
 from calls.store.mailbox import Mailboxes, connect
 from calls.store.mark import KEY, Mark
 from cdr.stream import STREAM
+from tests.lab.faulty_redis import FaultyRedis
 from tests.lab.services import Redis
 
 
@@ -19,6 +20,11 @@ async def client(redis_url, clean_redis):
 
 async def away(*_):
     raise redis.ConnectionError("Connection refused")
+
+
+def scripts(clean_redis):
+    """How many of them have been run since the statistics were begun."""
+    return clean_redis.info("commandstats").get("cmdstat_evalsha", {"calls": 0})["calls"]
 
 
 async def test_a_redis_that_goes_on_has_not_changed(client):
@@ -75,6 +81,23 @@ async def test_another_memory_in_its_place_is_noticed(client, clean_redis):
     clean_redis.set(KEY, "of another time")
 
     assert await mark.has_changed()
+
+
+async def test_who_the_server_is_is_asked_once_on_each_connection(redis_url, clean_redis):
+    async with FaultyRedis(redis_url) as way:
+        client = connect(way.url)
+        # Which loads the script.
+        await Mark(client).has_changed()
+        clean_redis.config_resetstat()
+        mark = Mark(client)
+        assert [await mark.has_changed() for _ in range(5)] == [False] * 5
+        asked = scripts(clean_redis)
+        await way.down()
+        await way.up()
+
+        assert [await mark.has_changed() for _ in range(5)] == [False] * 5
+        assert (asked, scripts(clean_redis)) == (1, 2)
+        await client.aclose()
 
 
 @pytest.mark.usefixtures("redis_url")
