@@ -14,6 +14,8 @@ from tests.lab.errors import LabError
 from tests.lab.fail2ban import banned
 from tests.lab.missing import cannot_be_had
 
+# All of them, as they need a program of the system's: none is for `make quick`.
+pytestmark = pytest.mark.django_db
 FILTER = Path(settings.BASE_DIR) / "docs" / "install" / "fail2ban" / "filter.d" / "ringmaster.conf"
 FORGED = (
     'x" 203.0.113.9',
