@@ -39,6 +39,8 @@ class Redis:
         self.folder = temporary_folder("redis")
         self._child: Child | None = None
         self._configuration = tuple(configuration)
+        self.environment: Mapping[str, str] = {}
+        """What it is started with besides what it inherits."""
 
     @property
     def url(self) -> str:
@@ -68,6 +70,7 @@ class Redis:
                 *("--maxmemory-policy", "noeviction", "--daemonize", "no"),
             ],
             self.folder / "redis.log",
+            env=os.environ | self.environment,
         )
         self._child = child
         wait_for(

@@ -33,6 +33,14 @@ class SteppedClock:
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
         }
 
+    @property
+    def environment_of_redis(self) -> dict[str, str]:
+        """As ``environment``, for Redis: its jemalloc asks for the time before libfaketime is ready
+        to tell it, so the C library's own malloc stands in front."""
+        library = _library()
+        libc = library.parents[1] / "libc.so.6" if library is not None else ""
+        return self.environment | {"LD_PRELOAD": f"{library} {libc}"}
+
     def step(self, offset_s: int) -> None:
         """Be so many seconds ahead of the machine's clock from now on; negative: behind."""
         # Replaced, as it may be read at any moment.

@@ -29,8 +29,7 @@ places among the limits that are held when no call is up. *recovered after*: the
 without an answer, from a strike on where another process stands in, else from the moment in which
 what had failed was back.
 
-Clocks are stepped with libfaketime, four seconds each way; the monotonic clock stays. Redis does
-not start under it; what follows from its clock is held by tests with clocks of their own.
+Clocks are stepped with libfaketime, four seconds each way; the monotonic clock stays.
 
 The ledger afterwards (`manage.py ledger`):
 
