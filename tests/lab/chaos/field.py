@@ -137,6 +137,15 @@ class Field:
             rows: list[tuple[str, str, str]] = cursor.fetchall()
         return rows
 
+    def answered_ids(self) -> set[str]:
+        """The call id of each CDR that says answered."""
+        with (
+            contextlib.closing(psycopg2.connect(self.database.url)) as connection,
+            connection.cursor() as cursor,
+        ):
+            cursor.execute("SELECT call_id FROM cdr_cdr WHERE disposition = 'answered'")
+            return {call for (call,) in cursor.fetchall()}
+
     def balance(self) -> str:
         """What the ledger says of all calls of today (UTC); the recovered ones are not listed."""
         try:

@@ -51,11 +51,12 @@ def _programs(pins: Path) -> Path:
         building = venv.with_name(f"{venv.name}.building")
         shutil.rmtree(building, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", str(building)], check=True)
+        hashes = ["--require-hashes"] if b"--hash=" in text else []
         run_visibly(
             "Installing the older revision's libraries",
             [
                 *(str(building / "bin" / "python"), "-m", "pip", "install", "--quiet"),
-                *("--disable-pip-version-check", "--require-hashes", "--requirement", str(pins)),
+                *("--disable-pip-version-check", *hashes, "--requirement", str(pins)),
             ],
             may_be_stopped=True,
         )

@@ -8,16 +8,19 @@ from tests.lab.bench.product import manage
 from tests.lab.chaos.field import Field
 from tests.lab.errors import LabError
 from tests.lab.stack import Checkout, Stack
+from tests.lab.upgrade.witness import Witness
 from tests.lab.waiting import wait_for
 
 BETWEEN_S = 2.0
 """How long old and new work side by side after each step, with calls beginning and ending."""
 
 
-def upgrade(made: Field, newer: Checkout, say: Callable[[str], None]) -> list[float]:
+def upgrade(
+    made: Field, seen_by: Witness, newer: Checkout, say: Callable[[str], None]
+) -> list[float]:
     """Take every process to ``newer``; gives when each step was (seconds since the epoch)."""
     moments = []
-    for what, step in _steps(made, newer):
+    for what, step in _steps(made, seen_by, newer):
         moments.append(time.time())
         step()
         say(what)
@@ -25,7 +28,9 @@ def upgrade(made: Field, newer: Checkout, say: Callable[[str], None]) -> list[fl
     return moments
 
 
-def _steps(made: Field, newer: Checkout) -> Iterator[tuple[str, Callable[[], None]]]:
+def _steps(
+    made: Field, seen_by: Witness, newer: Checkout
+) -> Iterator[tuple[str, Callable[[], None]]]:
     yield "database", partial(_migrate, made, newer)
     # The one that stands by first; then, once it does again, the one that listens.
     for place in ("standing_by", "listening"):
@@ -36,6 +41,9 @@ def _steps(made: Field, newer: Checkout) -> Iterator[tuple[str, Callable[[], Non
     for number, stack in enumerate(made.workers, start=1):
         for name in stack.names:
             yield f"{name} {number}", partial(_worker, stack, name, newer)
+    yield "webhooks", partial(_worker, seen_by.webhooks, "webhooks", newer)
+    for number, stack in enumerate(seen_by.web, start=1):
+        yield f"web {number}", partial(_worker, stack, "web", newer)
 
 
 def _migrate(made: Field, newer: Checkout) -> None:
