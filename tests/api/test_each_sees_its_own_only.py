@@ -109,7 +109,8 @@ def test_a_token_of_an_account_reads_nothing_of_anybody_else(others, acme, progr
         if "zzother" in path or path.endswith("pbx1:2"):
             assert answer.status_code in (403, 404), path
         read += answer.status_code == 200
-    assert read >= 7
+    # calls, cdrs, its record, accounts, itself, limits; and its limit, where that is number 1.
+    assert read >= 6
 
 
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])

@@ -170,7 +170,7 @@ def test_the_tap_is_turned_on_the_consumers_own_thread_and_stays_shut_over_a_rec
 def test_the_command_drains_shows_waits_and_ends(clean_redis):
     put(clean_redis, "pbx1:1.1")
     shown = run("node", "pbx1", "--why", "new kernel")
-    assert "node pbx1 is drained by" in shown
+    assert "node pbx1 has been drained by" in shown
     assert shown.endswith("(new kernel): 1 call left.\n")
     assert run() == shown
     with pytest.raises(CommandError, match="1 are left after 0 s"):
@@ -206,7 +206,7 @@ def test_the_admin_drains_and_ends_it(admin_client, clean_redis, trunk):
     assert "node pbx1" in shown
     assert "new kernel" in shown
     front = admin_client.get("/admin/").content.decode()
-    assert "Node pbx1 is drained by admin" in front
+    assert "Node pbx1 has been drained by admin" in front
     assert "1 call left" in front
     admin_client.post("/admin/calls/drain/", {"action": "end", "_selected_action": [drained.pk]})
     assert not Drain.objects.exists()
