@@ -42,13 +42,14 @@ class Phones:
     async def look_once(self) -> None:
         """Give the sessions back whose phone and bridge are gone, unless Redis knows the calls
         again: the machine finds the phone gone, too, and ends the call with its record. What is
-        still there a comparison rebuilds from it. Raises redis.RedisError when Redis fails.
+        still there a comparison rebuilds from it. Raises redis.RedisError when Redis fails; who was
+        not given back then is looked at the next time.
         """
-        called, self._called = self._called, []
-        for session in called:
+        for session in list(self._called):
             command = LookUp((session.a_channel,), session.bridge_id)
             seen = await self._gateway.carry_out(session.node, command, again=False)
             if not isinstance(seen, Listed):
-                self._called.append(session)
-            elif not seen.channels and not seen.bridge:
+                continue
+            if not seen.channels and not seen.bridge:
                 await self._mailboxes.restore(session)
+            self._called.remove(session)

@@ -4,12 +4,16 @@ A comparison finds what Asterisk holds of the call, and the worker gives back wh
 ended. However it went, the call ends, it has its record, and nothing is left.
 """
 
+from unittest.mock import DEFAULT, Mock
+
 import pytest
+import redis
 from msgspec.structs import replace
 
 from calls import ids
 from calls.engine import turn
 from calls.engine.keepsake import KEPT_S, MOST, Keepsake
+from calls.engine.phones import Phones
 from calls.machine.session import Phase
 from tests.engine.office import Killed, Office, Reaper
 from tests.engine.test_a_worker_may_die_anywhere import STORIES
@@ -267,6 +271,23 @@ async def test_a_call_that_goes_on_is_rebuilt_from_asterisk_and_not_from_memory(
     await keepsake.give_back(office.mailboxes)
 
     assert not is_known(office)
+
+
+async def test_phones_that_redis_did_not_take_back_are_looked_at_again(office, keepsake):
+    """Redis fails once more while it is given them: none is given up for that."""
+    office.world.channels.clear()
+    calls = [f"demo:{number}.1" for number in range(3)]
+    for call in calls:
+        keepsake.let_go(replace(talking().session, call_id=call, phase=Phase.CALLING))
+    failing = Mock(wraps=office.mailboxes)
+    failing.restore.side_effect = [redis.exceptions.ConnectionError, DEFAULT, DEFAULT, DEFAULT]
+    phones = Phones(keepsake, failing, office.gateway)
+
+    with pytest.raises(redis.exceptions.ConnectionError):
+        await phones.look_once()
+    await phones.look_once()
+
+    assert sorted(await office.mailboxes.live()) == calls
 
 
 async def test_what_redis_still_has_stays_as_it_is(office, keepsake):
