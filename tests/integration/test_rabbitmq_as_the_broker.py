@@ -8,11 +8,11 @@ import pytest
 from kombu import Connection
 
 from tests.integration.conftest import Ringmaster
-from tests.lab.ports import LOOPBACK, free_port
+from tests.lab.certificates import Certificates, make
+from tests.lab.ports import LOOPBACK
 from tests.lab.rabbitmq import RabbitMQ
 from tests.lab.sip import Caller, Carrier
 from tests.lab.waiting import wait_for
-from tests.tls.conftest import Certificates, make
 
 
 @pytest.fixture
@@ -21,30 +21,17 @@ def certificates(tmp_path: Path) -> Certificates:
 
 
 @pytest.fixture
-def tls_port() -> int:
-    return free_port()
-
-
-@pytest.fixture
-def rabbitmq(certificates: Certificates, tls_port: int) -> Iterator[RabbitMQ]:
-    shown = {
-        "listeners.ssl.default": f"{LOOPBACK}:{tls_port}",
-        "ssl_options.cacertfile": certificates.ca,
-        "ssl_options.certfile": certificates.cert,
-        "ssl_options.keyfile": certificates.key,
-        "ssl_options.verify": "verify_none",
-    }
-    with RabbitMQ(shown) as running:
+def rabbitmq(certificates: Certificates) -> Iterator[RabbitMQ]:
+    with RabbitMQ(certificates) as running:
         yield running
 
 
 @pytest.fixture
 def over_rabbitmq(
-    ringmaster: Ringmaster, rabbitmq: RabbitMQ, certificates: Certificates, tls_port: int
+    ringmaster: Ringmaster, rabbitmq: RabbitMQ, certificates: Certificates
 ) -> Iterator[Ringmaster]:
     """Ringmaster, all of whose processes speak to this broker by ``amqps://``."""
-    url = rabbitmq.url.replace("amqp:", "amqps:").replace(f":{rabbitmq.port}/", f":{tls_port}/")
-    broker = {"CELERY_BROKER_URL": url, "TLS_CA_FILE": certificates.ca}
+    broker = {"CELERY_BROKER_URL": rabbitmq.url_by_tls, "TLS_CA_FILE": certificates.ca}
     with ringmaster.stack.overlaid(broker):
         for name in ringmaster.stack.names:
             ringmaster.stack.restart(name)

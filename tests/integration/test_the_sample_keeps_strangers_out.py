@@ -17,12 +17,12 @@ import pytest
 from ari_bridge.client import Unreachable, client_of
 from ari_bridge.node import AriNode
 from tests.lab.asterisk import ARI_USER, Asterisk
+from tests.lab.certificates import make
 from tests.lab.errors import LabError
 from tests.lab.fail2ban import banned
 from tests.lab.missing import cannot_be_had
 from tests.lab.ports import LOOPBACK, free_port
 from tests.lab.waiting import wait_for
-from tests.tls.conftest import make
 
 pytestmark = pytest.mark.asterisk
 

@@ -4,9 +4,9 @@ import os
 import secrets
 import shutil
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 
+from tests.lab.certificates import Certificates
 from tests.lab.errors import LabError
 from tests.lab.packages import need, need_program
 from tests.lab.ports import LOOPBACK, free_port
@@ -21,17 +21,19 @@ SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 class RabbitMQ:
     """One node with one user, who has a random password; see ``url``.
 
-    ``settings`` are lines of rabbitmq.conf, by name, for instance of TLS. It can be started and
-    killed any number of times, and keeps its ports and its data. ``close`` removes them.
+    With ``certificates`` it listens by TLS, too, and shows them; see ``url_by_tls``. It can be
+    started and killed any number of times, and keeps its ports and its data. ``close`` removes
+    them.
     """
 
-    def __init__(self, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(self, certificates: Certificates | None = None) -> None:
         need(SERVER.exists, "rabbitmq-server", purpose="RabbitMQ")
         self._mapper_program = need_program("epmd", "erlang-base", purpose="Erlang's port mapper")
         self.port = free_port()
         self._mapper_port, self._node_port = free_port(), free_port()
         self._password = secrets.token_urlsafe(16)
-        self._settings = dict(settings or {})
+        self._certificates = certificates
+        self._tls_port = free_port()
         self.folder = temporary_folder("rabbitmq")
         self._mapper: Child | None = None
         self._child: Child | None = None
@@ -40,6 +42,11 @@ class RabbitMQ:
     def url(self) -> str:
         """``amqp://…`` for Ringmaster's CELERY_BROKER_URL."""
         return f"amqp://ringmaster:{self._password}@{LOOPBACK}:{self.port}//"
+
+    @property
+    def url_by_tls(self) -> str:
+        """The same as ``amqps://…``, where it was given certificates."""
+        return f"amqps://ringmaster:{self._password}@{LOOPBACK}:{self._tls_port}//"
 
     def start(self) -> "RabbitMQ":
         """Start it and wait until it takes connections; raises LabError with its log if not."""
@@ -110,7 +117,17 @@ class RabbitMQ:
             "log.file": "false",
             # It refuses messages while less is free, and CI machines may have less.
             "disk_free_limit.absolute": "10MB",
-        } | self._settings
+        }
+        if self._certificates is not None:
+            settings |= {
+                "listeners.ssl.default": f"{LOOPBACK}:{self._tls_port}",
+                "ssl_options.cacertfile": self._certificates.ca,
+                "ssl_options.certfile": self._certificates.cert,
+                "ssl_options.keyfile": self._certificates.key,
+                # What a client shows is not asked for.
+                "ssl_options.verify": "verify_none",
+                "ssl_options.fail_if_no_peer_cert": "false",
+            }
         return "".join(f"{name} = {value}\n" for name, value in settings.items())
 
     def _environment(self) -> dict[str, str]:

@@ -6,36 +6,12 @@ import socket
 import ssl
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import trustme
 
+from tests.lab.certificates import Certificates, make
 from tests.lab.ports import LOOPBACK
-
-
-@dataclass(frozen=True)
-class Certificates:
-    """Files of a private authority and of a server's certificate for 127.0.0.1 by it."""
-
-    ca: str
-    cert: str
-    key: str
-
-
-def make(folder: Path, *names: str) -> Certificates:
-    """A new authority, and a certificate by it for these names."""
-    folder.mkdir(exist_ok=True)
-    authority = trustme.CA()
-    server = authority.issue_cert(*names)
-    made = Certificates(*(str(folder / name) for name in ("ca.pem", "cert.pem", "key.pem")))
-    authority.cert_pem.write_to_path(made.ca)
-    for pem in server.cert_chain_pems:
-        pem.write_to_path(made.cert, append=True)
-    server.private_key_pem.write_to_path(made.key)
-    Path(made.key).chmod(0o600)
-    return made
 
 
 @pytest.fixture(scope="session")

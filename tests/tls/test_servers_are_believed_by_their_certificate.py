@@ -169,17 +169,8 @@ def test_nothing_is_said_to_a_forged_rabbitmq(by, listener, good, request):
 @pytest.fixture(scope="module")
 def rabbitmq_tls(good):
     """A real RabbitMQ that shows the good certificate: its amqps:// address."""
-    port = free_port()
-    shown = {
-        "listeners.ssl.default": f"{LOOPBACK}:{port}",
-        "ssl_options.cacertfile": good.ca,
-        "ssl_options.certfile": good.cert,
-        "ssl_options.keyfile": good.key,
-        "ssl_options.verify": "verify_none",
-        "ssl_options.fail_if_no_peer_cert": "false",
-    }
-    with RabbitMQ(shown) as server:
-        yield server.url.replace("amqp:", "amqps:").replace(f":{server.port}/", f":{port}/")
+    with RabbitMQ(good) as server:
+        yield server.url_by_tls
 
 
 def test_nudges_go_through_a_rabbitmq_by_the_private_authority_and_through_no_other(

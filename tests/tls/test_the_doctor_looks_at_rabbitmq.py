@@ -10,11 +10,11 @@ from ari_bridge.doctor import around
 from ari_bridge.doctor.broker import of_broker
 from ari_bridge.doctor.facts import Level
 from project import tls
+from tests.lab.certificates import Certificates, make
 from tests.lab.errors import LabError
 from tests.lab.missing import cannot_be_had
-from tests.lab.ports import LOOPBACK, free_port
+from tests.lab.ports import LOOPBACK
 from tests.lab.rabbitmq import RabbitMQ
-from tests.tls.conftest import Certificates, make
 
 ALL = ".*"
 OURS = r"^(calls|amq\.default)$"
@@ -27,21 +27,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest.fixture(scope="module")
-def tls_port() -> int:
-    return free_port()
-
-
-@pytest.fixture(scope="module")
-def rabbitmq(certificates: Certificates, tls_port: int) -> Iterator[RabbitMQ]:
-    shown = {
-        "listeners.ssl.default": f"{LOOPBACK}:{tls_port}",
-        "ssl_options.cacertfile": certificates.ca,
-        "ssl_options.certfile": certificates.cert,
-        "ssl_options.keyfile": certificates.key,
-        "ssl_options.verify": "verify_none",
-    }
+def rabbitmq(certificates: Certificates) -> Iterator[RabbitMQ]:
     try:
-        running = RabbitMQ(shown)
+        running = RabbitMQ(certificates)
     except LabError as error:
         cannot_be_had(error)
     with running:
@@ -68,15 +56,14 @@ def test_where_a_redis_carries_the_nudges_there_is_nothing_to_say() -> None:
 
 
 def test_one_that_answers_and_may_be_used_is_well_in_the_clear_and_by_tls(
-    rabbitmq, tls_port, certificates, told
+    rabbitmq, certificates, told
 ):
     (plain,) = told(rabbitmq.url)
     assert plain[0] is Level.WELL
     assert plain[1].endswith("answers, takes nudges and gives them out.")
 
-    by_tls = rabbitmq.url.replace("amqp:", "amqps:").replace(f":{rabbitmq.port}/", f":{tls_port}/")
-    assert told(by_tls, certificates.ca)[0][1].endswith("gives them out, over TLS.")
-    ((level, sentence),) = told(by_tls)
+    assert told(rabbitmq.url_by_tls, certificates.ca)[0][1].endswith("gives them out, over TLS.")
+    ((level, sentence),) = told(rabbitmq.url_by_tls)
     assert level is Level.PROBLEM
     assert "certificate verify failed" in sentence
 
