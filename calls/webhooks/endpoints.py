@@ -13,6 +13,7 @@ from django.utils import timezone
 from yarl import URL
 
 from calls.models import Change, WebhookDelivery, WebhookEndpoint
+from calls.models.changes import note
 from calls.store.changes import BulkAudit, Written
 from calls.store.outbox import Message
 from calls.webhooks.addresses import Forbidden, check_host
@@ -45,11 +46,7 @@ def save_new_secret(endpoint: WebhookEndpoint) -> str:
     with transaction.atomic():
         plain = endpoint.new_secret()
         endpoint.save(update_fields=["salt", "proof", "former_salt", "former_until"])
-        # What a secret is made of is kept out of the audit log, so its signals note nothing.
-        values = {"secret": ["the former one", "a new one"]}
-        BulkAudit(WebhookEndpoint, "new secret").note(
-            [Written(endpoint.pk, str(endpoint), Change.Action.UPDATE, values)]
-        )
+        note(endpoint, "secret", "the former one", "a new one")
     return plain
 
 
