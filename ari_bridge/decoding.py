@@ -59,13 +59,13 @@ def decode(message: dict[str, Any]) -> ChannelEvent | None:
         case "StasisStart":
             return _entered(message)
         case "ChannelHangupRequest":
-            cause = _whole(message.get("cause"))
-            return HangupRequested(
-                _id(message["channel"]), at_ms(message), cause, bool(message.get("soft"))
-            )
+            channel, cause = message["channel"], _whole(message.get("cause"))
+            soft = bool(message.get("soft"))
+            return HangupRequested(_id(channel), at_ms(message), cause, soft, up=_is_up(channel))
         case "StasisEnd":
             channel = message["channel"]
-            return ChannelLeft(_id(channel), at_ms(message), _media(channel))
+            name = _id(channel)
+            return ChannelLeft(name, at_ms(message), _media(channel), up=_is_up(channel))
         case "ChannelDestroyed":
             cause, sip_code = _whole(message.get("cause")), _whole(message.get("tech_cause"))
             channel = message["channel"]
@@ -76,6 +76,7 @@ def decode(message: dict[str, Any]) -> ChannelEvent | None:
                 sip_code or None,
                 _media(channel),
                 _text(channel.get("protocol_id")),
+                up=_is_up(channel),
             )
     return None
 
@@ -164,6 +165,10 @@ def _id(channel: dict[str, Any]) -> str:
     if not isinstance(value, str) or not value:
         raise TypeError("a channel's id is no text")
     return value
+
+
+def _is_up(channel: dict[str, Any]) -> bool:
+    return bool(channel.get("state") == "Up")
 
 
 def _media(channel: dict[str, Any]) -> str:

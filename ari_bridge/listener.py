@@ -295,7 +295,7 @@ class Listener:
         metrics.heard(self._node.name, metrics.IGNORED if event is None else event.tag)
         if event is not None and not self._is_turned_away(event):
             a_channel = ids.a_channel_of(event.channel_id)
-            self._heard.note(event)
+            event = self._heard.note(event)
             self._poster.add(ids.call_id(self._node.name, a_channel), event)
         return False
 

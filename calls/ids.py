@@ -25,7 +25,7 @@ LONGEST = 256
 _CALL_ID = re.compile(r"[a-z0-9-]+:[!-~]+")
 _ORDERED = "ordered-"
 _ORDERED_CHANNEL = re.compile(r"ordered-[0-9]{8}-[0-9a-f]+")
-_CREATED = re.compile(r"^(?P<a>.+)\.(?:b[0-9]+(?:;[12])?|br)$")
+_CREATED = re.compile(r"^(?P<a>.+)\.(?:b(?P<attempt>[0-9]+)(?:;[12])?|br)$")
 
 
 def call_id(node: str, channel_id: str) -> str:
@@ -82,6 +82,13 @@ def a_channel_of(created_id: str) -> str:
     """The channel id of A, for A itself and for any channel or bridge made for A's call."""
     match = _CREATED.match(created_id)
     return match["a"] if match else created_id
+
+
+@lru_cache(maxsize=8192)
+def attempt_of(channel_id: str) -> int:
+    """Which attempt this is B's channel of (1, 2, …); 0 for any other channel or bridge."""
+    match = _CREATED.match(channel_id)
+    return int(match["attempt"] or 0) if match else 0
 
 
 @lru_cache(maxsize=8192)

@@ -7,9 +7,8 @@ from calls.machine import attempts, ending, facts, ordered, pending, slices, tal
 from calls.machine.commands import DestroyBridge, Dial, Hangup, LimitChannel, Release
 from calls.machine.events import CommandFailed, Doubted, Listed
 from calls.machine.session import BridgeState, EndSign, Phase, Session
+from calls.machine.told_late import DIALPLAN_LIMIT_S
 
-DIALPLAN_LIMIT_S = 14_400
-"""TIMEOUT(absolute) of a caller before the set-up, as in asterisk/etc."""
 LAST_SLACK_MS = 60_000
 """Looking for a route, setting up, and clocks that differ: so much later a channel may end."""
 

@@ -4,6 +4,11 @@ Events are frozen values. Those from Asterisk lie in the call's mailbox in Redis
 array (`encode`, `decode`); the results of commands live only inside one worker's turn. How their
 form may change from version to version is told in calls/machine/stored.py.
 
+The end of a channel also tells of the answer, for a call that has not heard it, as Redis went back
+to before it or nobody listened: ``answered_leg`` and ``answered_ms`` are which attempt was answered
+and when, as the listener remembers it, 0 where it does not; then ``up`` is whether the channel was
+Up when it ended, as Asterisk says.
+
 Every ``at_ms`` is in milliseconds since the Unix epoch: Asterisk's own timestamp where the event
 came from Asterisk, the worker's clock for results.
 """
@@ -177,6 +182,9 @@ class HangupRequested:
     at_ms: int
     cause: int | None = None
     soft: bool = False
+    answered_leg: int = 0
+    answered_ms: int = 0
+    up: bool = False
 
     @property
     def urgency(self) -> Urgency:
@@ -195,6 +203,9 @@ class ChannelLeft:
     channel_id: str
     at_ms: int
     media: str = ""
+    answered_leg: int = 0
+    answered_ms: int = 0
+    up: bool = False
 
     @property
     def urgency(self) -> Urgency:
@@ -217,6 +228,9 @@ class ChannelDestroyed:
     sip_code: int | None = None
     media: str = ""
     sip_call_id: str = ""
+    answered_leg: int = 0
+    answered_ms: int = 0
+    up: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,6 +353,8 @@ class CommandFailed:
     of_node: bool = False
 
 
+ChannelEnd = HangupRequested | ChannelLeft | ChannelDestroyed
+"""The signs of a channel's end."""
 Beginning = CallEntered | CallOrdered | CallFound
 """With what a call begins."""
 ChannelEvent = (
@@ -393,7 +409,14 @@ _FORMS = stored.forms(
 )
 
 
-_LATER: dict[type, tuple[str, ...]] = {CallEntered: ("hops",), CallFound: ("phone", "hops")}
+_OF_AN_END = ("up", "answered_ms", "answered_leg")
+_LATER: dict[type, tuple[str, ...]] = {
+    CallEntered: ("hops",),
+    CallFound: ("phone", "hops"),
+    HangupRequested: _OF_AN_END,
+    ChannelLeft: _OF_AN_END,
+    ChannelDestroyed: _OF_AN_END,
+}
 """Fields that are left out where they say nothing, the last first: a worker from before there were
 such fields takes no others."""
 

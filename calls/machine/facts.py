@@ -8,6 +8,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from calls.machine import told_late
 from calls.machine.commands import (
     AddToBridge,
     Answer,
@@ -31,6 +32,7 @@ from calls.machine.events import (
     ChannelAnswered,
     ChannelDestroyed,
     ChannelDialled,
+    ChannelEnd,
     ChannelLeft,
     ChannelProgressed,
     ChannelRinging,
@@ -51,6 +53,8 @@ from calls.machine.session import BridgeState, EndSign, Leg, Phase, Session
 
 def note(session: Session, event: Event) -> Session:
     """The session with the event's facts noted and pointless commands dropped."""
+    if isinstance(event, ChannelEnd) and session.answered_ms is None:
+        session = told_late.note(session, event)
     match event:
         case CommandDone():
             session = _done(session, event)

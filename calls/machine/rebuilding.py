@@ -12,9 +12,9 @@ from calls import causes, ids
 from calls.machine import digest, ending, ordered, pending, slices, talk
 from calls.machine.attempts import SETUP_PATIENCE_MS
 from calls.machine.commands import Answer, FindRoute, Hangup
-from calls.machine.doubt import DIALPLAN_LIMIT_S
 from calls.machine.events import CallFound
 from calls.machine.session import BridgeState, EndSign, Leg, Phase, Session
+from calls.machine.told_late import DIALPLAN_LIMIT_S
 from calls.routing.choice import account_keys
 from cdr.record import Disposition, Outcome
 

@@ -35,6 +35,7 @@ from calls.machine import (
     rebuilding,
     slices,
     talk,
+    unheard,
 )
 from calls.machine.commands import (
     AddToBridge,
@@ -55,6 +56,7 @@ from calls.machine.events import (
     ChannelAnswered,
     ChannelDestroyed,
     ChannelDialled,
+    ChannelEnd,
     ChannelLeft,
     ChannelProgressed,
     ChannelRinging,
@@ -112,7 +114,6 @@ def on(
 CALLING, ROUTING, RESERVING, SETUP, DIALLING, TALKING, ENDING, OVER = Phase
 UNANSWERED = (ROUTING, RESERVING, SETUP, DIALLING)
 LIVE = (CALLING, *UNANSWERED, TALKING)
-AnyEnd = HangupRequested | ChannelLeft | ChannelDestroyed
 SignOfLife = ChannelDialled | ChannelProgressed | ChannelRinging | ChannelAnswered
 SIGNS_OF_LIFE: tuple[type[SignOfLife], ...] = (
     ChannelDialled,
@@ -120,7 +121,7 @@ SIGNS_OF_LIFE: tuple[type[SignOfLife], ...] = (
     ChannelRinging,
     ChannelAnswered,
 )
-ANY_END: tuple[type[AnyEnd], ...] = (HangupRequested, ChannelLeft, ChannelDestroyed)
+ANY_END: tuple[type[ChannelEnd], ...] = (HangupRequested, ChannelLeft, ChannelDestroyed)
 
 # fmt: off
 ROWS = (
@@ -129,8 +130,8 @@ ROWS = (
     on(CALLING, CommandFailed, ordered.not_called, of=Originate, to=(ENDING,)),
     on(CALLING, ChannelAnswered, ordered.answered, of=Side.A),
     on(CALLING, CallEntered, ordered.entered, to=(ROUTING, ENDING)),
-    on(CALLING, ChannelLeft, ending.cancelled, of=Side.A, to=(ENDING,)),
-    on(CALLING, ChannelDestroyed, ordered.not_reached, of=Side.A, to=(ENDING,)),
+    on(CALLING, ChannelLeft, unheard.caller_left, of=Side.A, to=(ENDING,)),
+    on(CALLING, ChannelDestroyed, unheard.phone_left, of=Side.A, to=(ENDING,)),
     on(CALLING, Listed, ordered.looked, to=(ROUTING, ENDING)),
     # How a call begins
     on(ROUTING, RouteChosen, beginning.route, to=(RESERVING, SETUP, ENDING)),
@@ -146,19 +147,23 @@ ROWS = (
     on((RESERVING, SETUP), CommandFailed, attempts.no_bridge, of=CreateBridge, to=(ENDING,)),
     on(SETUP, CommandFailed, attempts.look_why, of=AddToBridge),
     on(DIALLING, CommandFailed, attempts.look_why, of=Dial),
-    on(SETUP, ChannelDestroyed, attempts.unanswered, of=Side.B, to=(RESERVING, ENDING)),
-    on(DIALLING, ChannelDestroyed, attempts.unanswered, of=Side.B, to=(RESERVING, SETUP, ENDING)),
+    on(SETUP, ChannelDestroyed, unheard.callee_left, of=Side.B, to=(RESERVING, ENDING)),
+    on(DIALLING, ChannelDestroyed, unheard.callee_left, of=Side.B, to=(RESERVING, SETUP, ENDING)),
     # B answers, and they talk
     on((SETUP, DIALLING), ChannelAnswered, talk.answered, of=Side.B, to=(TALKING,)),
     on(TALKING, Extended, slices.extended),
     on(TALKING, CommandFailed, slices.not_extended, of=Extend),
     on(TALKING, ANY_END, talk.end_of_talk, of=Side.A, to=(ENDING,)),
     on(TALKING, ANY_END, talk.end_of_talk, of=Side.B, to=(ENDING,)),
+    # They talked, and only B's end tells of it
+    on((CALLING, *UNANSWERED), ANY_END, unheard.talk_ends, of=Side.FORMER_B, to=(ENDING,)),
+    on((SETUP, DIALLING), HangupRequested, unheard.talk_ends, of=Side.B, to=(ENDING,)),
+    on((SETUP, DIALLING), ChannelLeft, unheard.talk_ends, of=Side.B, to=(ENDING,)),
     # An attempt that was given up shows that it is still there
     on(RESERVING, SIGNS_OF_LIFE, former.end_again, of=(Side.B, Side.FORMER_B)),
     on((SETUP, DIALLING, TALKING), SIGNS_OF_LIFE, former.end_again, of=Side.FORMER_B),
     # The caller leaves before an answer, or a person ends the call
-    on(UNANSWERED, ANY_END, ending.cancelled, of=Side.A, to=(ENDING,)),
+    on(UNANSWERED, ANY_END, unheard.caller_left, of=Side.A, to=(ENDING,)),
     on(LIVE, HangupAsked, ending.asked, to=(ENDING,)),
     # Something was not heard: look, and go on from what is there
     on((CALLING, *UNANSWERED, ENDING), Doubted, doubt.doubt),

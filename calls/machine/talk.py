@@ -37,7 +37,7 @@ def answered(session: Session, event: Event) -> Session:
         session = pending.add(session, Play(session.bridge_id, SOUND))
     elif not session.a_up:
         session = pending.add(session, Answer(session.a_channel))
-    return end_of_talk(session, event) if leg.gone or session.a_ended_ms else session
+    return end_of_talk(session, event) if leg.ended_ms or session.a_ended_ms else session
 
 
 def end_of_talk(session: Session, event: Event) -> Session:

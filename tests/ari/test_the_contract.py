@@ -273,10 +273,23 @@ async def test_the_events_of_a_call_and_the_fields_that_are_read_of_them(ari, ea
     assert by_kind["StasisStart"]["args"] == []
     assert by_kind["StasisStart"]["channel"]["dialplan"]["exten"] == "123"
     assert by_kind["ChannelStateChange"]["channel"]["state"] == "Up"
+    # Each sign of the end still tells that the channel was answered.
+    for kind in ("ChannelHangupRequest", "StasisEnd", "ChannelDestroyed"):
+        assert by_kind[kind]["channel"]["state"] == "Up", kind
     asked = by_kind["ChannelHangupRequest"]
     assert (asked["cause"], asked["soft"]) == (32, True)
     assert by_kind["ChannelDestroyed"]["cause"] == 17
     assert all(event["timestamp"] and event["application"] == APP for event in ear.heard)
+
+
+async def test_the_end_of_a_channel_that_nobody_answered_says_that_it_was_not_up(ari, ear):
+    await ari.create(ari.b)
+    await ear.until("StasisStart")
+    assert await ari.status("DELETE", f"/channels/{ari.b}", reason_code="16") == 204
+    await ear.until("ChannelDestroyed")
+
+    ends = [event for event in ear.heard if event["type"] != "StasisStart"]
+    assert {event["channel"]["state"] for event in ends} == {"Down"}
 
 
 async def test_only_what_the_filter_allows_is_sent(ari, ear):

@@ -102,7 +102,9 @@ def test_what_cannot_be_read_stays_in_its_place(entry):
 
 
 def test_fields_of_a_newer_version_are_left_out():
-    assert only_entry(page_of(["left", 0, "a", 1, "", "surplus"])) == Entry(ChannelLeft("a", 1))
+    newer = ["left", 0, "a", 1, "", 0, 0, False, "surplus"]
+
+    assert only_entry(page_of(newer)) == Entry(ChannelLeft("a", 1))
 
 
 def test_fields_that_an_older_version_did_not_write_have_their_defaults():

@@ -59,7 +59,9 @@ def test_an_event_of_an_earlier_version_is_read(text):
 
 
 def test_an_event_with_more_fields_is_read_without_them():
-    assert events.decode(b'["left","a",2,"media",7,{"why":"how"}]') == ChannelLeft("a", 2, "media")
+    newer = b'["left","a",2,"media",0,0,false,7,{"why":"how"}]'
+
+    assert events.decode(newer) == ChannelLeft("a", 2, "media")
 
 
 def test_a_call_that_is_found_says_nothing_of_what_older_versions_do_not_know_and_it_has_not():

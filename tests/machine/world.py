@@ -6,6 +6,7 @@ It is not the ARI double (that one speaks HTTP); it is the least that has channe
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
+from ari_bridge.heard import Heard
 from calls.limits.rules import Metric, Rule
 from calls.machine import table
 from calls.machine.beginning import begin
@@ -33,6 +34,7 @@ from calls.machine.events import (
     ChannelAnswered,
     ChannelDestroyed,
     ChannelDialled,
+    ChannelEnd,
     ChannelLeft,
     ChannelProgressed,
     ChannelRinging,
@@ -138,6 +140,8 @@ class World:
     """Channels for which an INVITE went out, once for each INVITE."""
     unanswered: set[str] = field(default_factory=set)
     """Channels that Asterisk calls and has not handed over: such are not in Stasis."""
+    heard: Heard = field(default_factory=Heard)
+    """What a listener remembers; another one that takes over remembers nothing."""
     session: Session | None = None
     saved: bytes = b""
     """The session as it would lie in Redis now."""
@@ -391,6 +395,7 @@ class World:
             if A in self.channels:
                 self.channels[A] = "Up"
                 self.told.append(ChannelAnswered(A, self.now_ms))
+            self.heard.note(ChannelAnswered(channel, self.now_ms))
 
     def pick_up(self) -> None:
         """The caller of an ordered call answers: told in this order."""
@@ -412,14 +417,17 @@ class World:
     ) -> None:
         """The channel ends. ``silently``: without a hang-up request, as TIMEOUT(absolute) does."""
         self.now_ms += 10
-        if self.channels.pop(channel, None) is None:
+        state = self.channels.pop(channel, None)
+        if state is None:
             return
+        up, ends = state == "Up", list[ChannelEnd]()
         if not silently:
-            asked = HangupRequested(channel, self.now_ms, 32 if soft else cause, soft)
-            self.told.append(asked)
+            asked = HangupRequested(channel, self.now_ms, 32 if soft else cause, soft, up=up)
+            ends.append(asked)
         if channel not in self.unanswered:
-            self.told.append(ChannelLeft(channel, self.now_ms))
-        self.told.append(ChannelDestroyed(channel, self.now_ms, cause or 16, sip_code))
+            ends.append(ChannelLeft(channel, self.now_ms, up=up))
+        ends.append(ChannelDestroyed(channel, self.now_ms, cause or 16, sip_code, up=up))
+        self.told += map(self.heard.note, ends)
 
     @property
     def empty(self) -> bool:

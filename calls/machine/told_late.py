@@ -1,0 +1,84 @@
+"""An answer of which only the end tells: the call has not heard it, or has forgotten it. Pure.
+
+Redis may go back by a second, to before the answer; and nobody may have listened when B answered.
+A comparison finds both sides up, but the caller may hang up before it does. So each end says what
+is known of the answer: the listener's memory first, else whether the channel was Up.
+"""
+
+from msgspec.structs import replace
+
+from calls import ids
+from calls.machine.events import ChannelEnd
+from calls.machine.session import BridgeState, Leg, Phase, Session
+from cdr.record import Outcome
+
+UNANSWERED = (Phase.CALLING, Phase.ROUTING, Phase.RESERVING, Phase.SETUP, Phase.DIALLING)
+MOST_FORGOTTEN = 20
+"""Attempts that a call can have made since what is remembered of it; more are not believed."""
+DIALPLAN_LIMIT_S = 14_400
+"""TIMEOUT(absolute) of a caller before the set-up, as in asterisk/etc."""
+
+
+def note(session: Session, event: ChannelEnd) -> Session:
+    """The session with the answer of which the end tells noted, if it tells of one."""
+    if session.phase not in UNANSWERED:
+        return session
+    number, answered_ms = _answer(session, event)
+    if not number or not _may_have_answered(session, number):
+        return session
+    *others, leg = _with_legs(session, number)
+    if leg.answered_ms is not None:
+        return session
+    leg = replace(leg, created=True, dialled=True, answered_ms=answered_ms)
+    return replace(
+        session,
+        legs=(*others, leg),
+        recovered=True,
+        # They talked in it, and the limit that they really had stood in Asterisk.
+        bridge=BridgeState.MADE if session.bridge is BridgeState.NONE else session.bridge,
+        max_call_s=session.max_call_s or DIALPLAN_LIMIT_S,
+    )
+
+
+def _answer(session: Session, event: ChannelEnd) -> tuple[int, int]:
+    """Which attempt was answered and when; 0 where the end tells of no answer.
+
+    A caller who was not up when the call began is answered by us alone, once B is up. When that
+    was nobody can tell any more, so the talk counts from its end.
+    """
+    if event.answered_leg:
+        return event.answered_leg, event.answered_ms
+    if not event.up:
+        return 0, 0
+    if event.channel_id != session.a_channel:
+        return ids.attempt_of(event.channel_id), event.at_ms
+    if session.a_up or session.order is not None:
+        return 0, 0
+    return max(1, len(session.legs)), event.at_ms
+
+
+def _may_have_answered(session: Session, number: int) -> bool:
+    """Whether it is the current attempt, or one that is not remembered. The answer of one that was
+    given up begins no talk."""
+    known = len(session.legs)
+    if number != known:
+        return known < number <= known + MOST_FORGOTTEN
+    leg = session.legs[-1]
+    return bool(leg.channel_id) and not leg.gone and leg.outcome is not Outcome.FAILED
+
+
+def _with_legs(session: Session, upto: int) -> tuple[Leg, ...]:
+    """An attempt for each number; of one that was forgotten nothing is known but that."""
+    forgotten = (
+        Leg(
+            number=number,
+            channel_id=ids.b_channel(session.a_channel, number),
+            trunk="",
+            callee=session.callee,
+            caller=session.caller,
+            ring_timeout_s=0,
+            started_ms=session.started_ms,
+        )
+        for number in range(len(session.legs) + 1, upto + 1)
+    )
+    return (*session.legs, *forgotten)

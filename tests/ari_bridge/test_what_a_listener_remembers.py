@@ -1,0 +1,62 @@
+"""A listener remembers the answers of its node's calls, and each end is posted with them."""
+
+from ari_bridge.decoding import decode
+from ari_bridge.heard import Heard
+from calls.machine.events import ChannelAnswered, ChannelDestroyed, ChannelLeft, HangupRequested
+from tests.ari_bridge.test_decoding import message
+
+A = "1763900000.1"
+B1, B2 = f"{A}.b1", f"{A}.b2"
+
+
+def test_each_sign_of_the_end_of_either_side_tells_who_answered_and_when():
+    heard = Heard()
+    heard.note(ChannelAnswered(B2, 70))
+
+    for channel in (A, B2):
+        for end in (HangupRequested, ChannelLeft, ChannelDestroyed):
+            told = heard.note(end(channel, 90, up=True))
+            assert told == end(channel, 90, answered_leg=2, answered_ms=70)
+
+
+def test_an_answer_that_comes_twice_keeps_its_first_time():
+    heard = Heard()
+    heard.note(ChannelAnswered(B1, 70))
+    heard.note(ChannelAnswered(B1, 80))
+
+    assert heard.answered_ms(A) == 70
+
+
+def test_a_later_attempts_answer_takes_the_place_of_one_that_was_given_up():
+    heard = Heard()
+    heard.note(ChannelAnswered(B1, 70))
+    heard.note(ChannelAnswered(B2, 80))
+    heard.note(ChannelAnswered(B1, 90))
+
+    assert heard.note(ChannelLeft(A, 99)).answered_leg == 2
+    assert heard.answered_ms(A) == 80
+
+
+def test_of_another_call_or_one_that_nobody_answered_an_end_tells_nothing():
+    heard = Heard()
+    heard.note(ChannelAnswered(B1, 70))
+    heard.note(ChannelAnswered(A, 71))
+
+    for channel in ("1763900000.2", "1763900000.2.b1"):
+        assert heard.note(ChannelLeft(channel, 90)) == ChannelLeft(channel, 90)
+
+
+def test_what_a_comparison_did_not_find_any_more_is_forgotten():
+    heard = Heard()
+    heard.note(ChannelAnswered(B1, 70))
+    heard.keep_only({"1763900000.2"})
+
+    assert heard.note(ChannelLeft(A, 90)) == ChannelLeft(A, 90)
+
+
+def test_asterisks_own_word_that_a_channel_was_up_is_kept():
+    for kind in ("ChannelHangupRequest", "StasisEnd", "ChannelDestroyed"):
+        for state, up in (("Up", True), ("Ringing", False)):
+            event = decode(message(kind, channel={"id": A, "state": state}))
+            assert event is not None
+            assert event.up is up
