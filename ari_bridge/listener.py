@@ -195,18 +195,27 @@ class Listener:
             elif not self._stands_by:
                 self._stands_by = True
                 logger.info("Node %s has a listener; this one stands by.", self._node.name)
+            # Looked at after the lease: where that was free as Redis was emptied, we are the one
+            # who says so. A loss that the holder outlives is the holder's.
+            if await self._mark.has_changed():
+                if self._ours.is_set():
+                    self._see_to_loss()
+                self._mark.attended()
             return
         renewed, changed = await asyncio.gather(self._lease.renew(), self._mark.has_changed())
         if not renewed and self._socket is None:
             self._ours.clear()
         if changed:
-            logger.error(
-                "Redis (REDIS_URL) has lost data or was started again; node %s is compared now.",
-                self._node.name,
-            )
-            metrics.REDIS_LOSSES.inc()
-            self._compare.set()
+            self._see_to_loss()
             self._mark.attended()
+
+    def _see_to_loss(self) -> None:
+        logger.error(
+            "Redis (REDIS_URL) has lost data or was started again; node %s is compared now.",
+            self._node.name,
+        )
+        metrics.REDIS_LOSSES.inc()
+        self._compare.set()
 
     async def _stand_by(self) -> None:
         """Another listener has taken our place."""

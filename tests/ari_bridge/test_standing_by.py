@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from types import SimpleNamespace
+from unittest.mock import AsyncMock
 
 import pytest
 import redis
@@ -13,8 +14,10 @@ from ari_bridge.lease import LAPSE_S, Lease, lease_key
 from ari_bridge.listener import Listener
 from calls.machine.events import CallEntered
 from calls.store.mailbox import connect
+from calls.store.mark import Mark
 from tests.ari_bridge.conftest import MarkStub, PosterStub, said
 from tests.lab.faulty_redis import FaultyRedis
+from tests.metrics.readings import Readings
 
 APP = "ringmaster"
 FILTER = f"PUT /applications/{APP}/eventFilter"
@@ -149,12 +152,11 @@ def _quick(monkeypatch):
 class Running:
     """A listener at work, with a poster of its own."""
 
-    def __init__(self, double, client):
+    def __init__(self, double, client, mark=None):
         self.double = double
         self.poster = PosterStub()
-        self.listener = Listener(
-            double.node, APP, self.poster, ReconcilerStub(), Lease(client, "double"), MarkStub()
-        )
+        lease, mark = Lease(client, "double"), mark or Mark(client)
+        self.listener = Listener(double.node, APP, self.poster, ReconcilerStub(), lease, mark)
         self.task = asyncio.create_task(self.listener.run())
 
     async def ended(self):
@@ -274,10 +276,48 @@ async def test_one_that_was_frozen_stands_by_when_it_wakes(double, listeners, mo
     assert not first.task.done()
 
 
+async def test_one_that_takes_over_as_redis_was_emptied_says_so(
+    double, listeners, clean_redis, monkeypatch, caplog
+):
+    first = listeners()
+    await connected(double)
+    listeners()
+    await looks(monkeypatch)
+    readings = Readings()
+    # Whoever stands by looks more often than the holder renews.
+    monkeypatch.setattr(first.listener._lease, "renew", asyncio.Event().wait)
+    clean_redis.flushdb()
+    await connected(double, times=2)
+    await said(caplog, "Redis (REDIS_URL) has lost data or was started again; node double")
+
+    assert readings.grown("ringmaster_redis_losses_total") == 1
+
+
+async def test_one_that_takes_over_long_after_redis_was_emptied_says_nothing_of_it(
+    double, listeners, clean_redis, monkeypatch, caplog
+):
+    first = listeners()
+    await connected(double)
+    second = listeners()
+    await looks(monkeypatch)
+    monkeypatch.setattr(second.listener._lease, "take", AsyncMock(return_value=False))
+    readings = Readings()
+    clean_redis.flushdb()
+    await said(caplog, "Redis (REDIS_URL) has lost data or was started again; node double")
+    monkeypatch.undo()
+    await looks(monkeypatch)
+    first.kill()
+    await connected(double, times=2)
+    double.enter("1.2")
+    await second.poster.wait_for(1)
+
+    assert readings.grown("ringmaster_redis_losses_total") == 1
+
+
 async def test_while_redis_is_away_who_listens_goes_on(double, redis_url, clean_redis, caplog):
     async with FaultyRedis(redis_url) as way:
         client = redis.asyncio.Redis.from_url(way.url, retry=None)
-        running = Running(double, client)
+        running = Running(double, client, MarkStub())
         await connected(double)
         await way.down()
         await said(caplog, "keeps no lease of node double")
