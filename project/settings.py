@@ -158,6 +158,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "project.access.address.ClientAddress",
+    "calls.api.middleware.EveryErrorIsAProblem",
     "project.access.hygiene.Hygiene",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

@@ -46,7 +46,10 @@ def _not_found(request: HttpRequest, error: Http404) -> HttpResponse:
 
 @api.exception_handler(HttpError)
 def _http(request: HttpRequest, error: HttpError) -> HttpResponse:
-    return Problem(error.status_code, "bad-request", str(error)).answer()
+    # The only one that the library raises by itself.
+    unread = str(error).startswith("Cannot parse request body")
+    detail = "The body of the request is no JSON that can be read." if unread else str(error)
+    return Problem(error.status_code, "bad-request", detail).answer()
 
 
 @api.exception_handler(Error)
