@@ -68,6 +68,12 @@ def _span(label: str) -> "models.BigIntegerField[int | None, int | None]":
     return models.BigIntegerField(label, null=True, blank=True)
 
 
+def _bin() -> "models.PositiveIntegerField[int | None, int | None]":
+    """A column for each bin, as the database adds up columns and no lists; null in a row that
+    0.9.0 wrote, until cdr.rollup fills it."""
+    return models.PositiveIntegerField("calls in a bin of the PDD histogram", null=True)
+
+
 def _measure(label: str) -> "models.FloatField[float | None, float | None]":
     return models.FloatField(label, null=True, blank=True)
 
@@ -299,7 +305,24 @@ class HourlyCalls(models.Model):
     effective = models.PositiveIntegerField("effective")
     talk_ms = models.BigIntegerField("talk time, ms")
     billsec = models.BigIntegerField("billed seconds")
-    pdd = models.JSONField("PDD histogram", help_text="Bins of cdr.rates.PDD_EDGES_MS.")
+    pdd = models.JSONField(
+        "PDD histogram",
+        help_text="Bins of cdr.rates.PDD_EDGES_MS, as 0.9.0 reads them; goes with the version "
+        "after the next.",
+    )
+    pdd_0 = _bin()
+    pdd_1 = _bin()
+    pdd_2 = _bin()
+    pdd_3 = _bin()
+    pdd_4 = _bin()
+    pdd_5 = _bin()
+    pdd_6 = _bin()
+    pdd_7 = _bin()
+    pdd_8 = _bin()
+    pdd_9 = _bin()
+    pdd_10 = _bin()
+    pdd_11 = _bin()
+    pdd_12 = _bin()
     causes = models.JSONField("causes", help_text="Q.850/SIP of what was not answered: count.")
 
     class Meta:
@@ -309,6 +332,14 @@ class HourlyCalls(models.Model):
         ordering = ["-hour", "kind", "key"]
         constraints = [
             models.UniqueConstraint(fields=["span", "kind", "hour", "key"], name="hourly_once"),
+        ]
+        indexes = [
+            # Empty but for some minutes after an upgrade.
+            models.Index(
+                fields=["span", "-hour"],
+                name="hourly_without_bins",
+                condition=models.Q(pdd_0__isnull=True),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,12 +21,12 @@ from cdr.models import HourlyCalls
 from cdr.pages import page, permitted
 from cdr.rates import Sums, worst_causes
 from cdr.rollup import HOUR, hour_of
-from cdr.sums import by_hour, by_key, total
+from cdr.sums import by_hour, by_key, causes_by_hour, causes_by_key, total
 
 GROUPS = {"trunk": "Trunk", "account": "Account", "prefix": "Prefix", "hour": "Hour"}
 WINDOWS = {"6h": 6, "24h": 24, "7d": 7 * 24, "30d": 30 * 24}
 LABELS = {"6h": "6 hours", "24h": "24 hours", "7d": "7 days", "30d": "30 days"}
-MOST = 500
+MOST = 200
 """Rows of a page; the export has all."""
 ENOUGH = 10
 """Seizures below which a rate says little: such rows come after those that say more."""
@@ -91,12 +92,15 @@ class Line:
 def reports_page(request: HttpRequest) -> HttpResponse:
     """The report that the address asks for; what it does not understand is left out."""
     asked = _asked(request)
-    found = _rows(asked["by"], asked["window"])
+    by, window = asked["by"], Window.back(WINDOWS[asked["window"]])
+    found = _rows(by, window)
     ordered = in_order(found, asked["sort"], reverse_order=asked["turned"])
     if request.GET.get("form") == "csv":
         if not request.user.has_perm("cdr.export_cdr"):
             raise PermissionDenied
-        return _csv(asked["by"], ordered)
+        return _csv(by, ordered, _causes(by, window))
+    shown = ordered[:MOST]
+    causes = _causes(by, window, [key for key, _ in shown])
     context = {
         "groups": [(name, label, _address(asked, by=name)) for name, label in GROUPS.items()],
         "windows": [(name, LABELS[name], _address(asked, window=name)) for name in WINDOWS],
@@ -112,7 +116,7 @@ def reports_page(request: HttpRequest) -> HttpResponse:
             }
             for name, column in COLUMNS.items()
         ],
-        "lines": [_line(asked["by"], key, sums) for key, sums in ordered[:MOST]],
+        "lines": [_line(by, key, sums, causes.get(key, {})) for key, sums in shown],
         "more": len(ordered) - MOST,
         "total": _cells(total(found.values())) if asked["by"] != "trunk" and found else (),
         "csv": _address(asked) + "&form=csv",
@@ -153,13 +157,32 @@ def _asked(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _rows(by: str, window: str) -> dict[str, Sums]:
-    last = hour_of(timezone.now())
-    first = last - HOUR * (WINDOWS[window] - 1)
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The hours of a report, both included."""
+
+    first: datetime
+    last: datetime
+
+    @classmethod
+    def back(cls, hours: int) -> "Window":
+        """So many of them until now."""
+        last = hour_of(timezone.now())
+        return cls(last - HOUR * (hours - 1), last)
+
+
+def _rows(by: str, window: Window) -> dict[str, Sums]:
     if by != "hour":
-        return by_key(HourlyCalls.Kind(by), first, last + HOUR)
-    found = by_hour(HourlyCalls.Kind.ALL, "", first, last)
+        return by_key(HourlyCalls.Kind(by), window.first, window.last + HOUR)
+    found = by_hour(HourlyCalls.Kind.ALL, "", window.first, window.last)
     return {hour.isoformat(): sums for hour, sums in found.items()}
+
+
+def _causes(by: str, window: Window, keys: Sequence[str] | None = None) -> dict[str, Counter[str]]:
+    if by != "hour":
+        return causes_by_key(HourlyCalls.Kind(by), window.first, window.last + HOUR, keys)
+    found = causes_by_hour(HourlyCalls.Kind.ALL, "", window.first, window.last)
+    return {hour.isoformat(): causes for hour, causes in found.items()}
 
 
 def _cells(sums: Sums) -> tuple[str, ...]:
@@ -167,8 +190,8 @@ def _cells(sums: Sums) -> tuple[str, ...]:
     return tuple("-" if value is None else column.shown(value) for column, value in values)
 
 
-def _line(by: str, key: str, sums: Sums) -> Line:
-    causes = ", ".join(f"{cause} ({n:,})" for cause, n in worst_causes(sums.causes, CAUSES))
+def _line(by: str, key: str, sums: Sums, causes: Mapping[str, int]) -> Line:
+    worst = ", ".join(f"{cause} ({n:,})" for cause, n in worst_causes(causes, CAUSES))
     title, query = key or "none", {by: key, "window": "7d"}
     if by == "hour":
         begin = datetime.fromisoformat(key)
@@ -176,7 +199,7 @@ def _line(by: str, key: str, sums: Sums) -> Line:
     if by == "prefix":
         query = {"q": key, "window": "7d"}
     link = f"{reverse('admin:cdr_cdr_changelist')}?{urlencode(query)}" if key else ""
-    return Line(key, title, _cells(sums), causes, link)
+    return Line(key, title, _cells(sums), worst, link)
 
 
 def _of_hour(begin: datetime) -> dict[str, str]:
@@ -196,17 +219,18 @@ def _address(asked: dict[str, Any], **changes: Any) -> str:
     return f"{reverse('reports')}?{urlencode(shown)}"
 
 
-def _csv(by: str, ordered: list[tuple[str, Sums]]) -> HttpResponse:
+def _csv(
+    by: str, ordered: Sequence[tuple[str, Sums]], causes: Mapping[str, Mapping[str, int]]
+) -> HttpResponse:
     lines = io.StringIO()
     writer = csv.writer(lines)
     writer.writerow([by, *COLUMNS, "causes"])
     for key, sums in ordered:
         values = [column.value(sums) for column in COLUMNS.values()]
-        causes = " ".join(
-            f"{cause}:{n}" for cause, n in worst_causes(sums.causes, len(sums.causes))
-        )
+        of_key = causes.get(key, {})
+        worst = " ".join(f"{cause}:{n}" for cause, n in worst_causes(of_key, len(of_key)))
         rounded = ["" if value is None else round(value, 3) for value in values]
-        writer.writerow([guarded(key), *rounded, causes])
+        writer.writerow([guarded(key), *rounded, worst])
     return HttpResponse(
         "\ufeff" + lines.getvalue(),
         content_type="text/csv; charset=utf-8",

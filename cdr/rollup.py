@@ -25,12 +25,15 @@ from django.db import (
     connections,
     transaction,
 )
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, IntegerField, Q, Sum, Value
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast, Coalesce
 
 from cdr.archive import has_left
 from cdr.models import Cdr, CdrAttempt, HourDue, HourlyCalls
 from cdr.rates import BINS, NEVER_DIALLED, PDD_EDGES_MS, Sums, cause
 from cdr.record import Disposition, Outcome
+from cdr.sums import BIN_COLUMNS
 
 HOUR = timedelta(hours=1)
 PAUSE_S = 2.0
@@ -43,6 +46,9 @@ HOURS_AT_ONCE = 24
 DAYS = 35
 """Days back that are added up: those of the longest report."""
 DAYS_AT_ONCE = 5
+ROWS_AT_ONCE = 5_000
+FILLING_S = 1.0
+"""How long a look goes on with rows that the version before wrote, about."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Span = HourlyCalls.Span
@@ -108,8 +114,30 @@ class Rollup:
         now_s = time.monotonic()
         if now_s < self._days_s + DAYS_PAUSE_S and not HourDue.objects.exists():
             return
+        if fill_bins():
+            # There may be more; and a day must not be added up of hours without bins.
+            return
         add_up()
         self._days_s = now_s
+
+
+def fill_bins() -> int:
+    """Give the rows of the version before, or some of them, their columns of bins, days and the
+    latest first; returns how many. Raises ``django.db.Error``.
+    """
+    began, filled = time.monotonic(), 0
+    while time.monotonic() < began + FILLING_S:
+        bare = HourlyCalls.objects.filter(pdd_0__isnull=True).order_by("span", "-hour")
+        some = list(bare.values_list("pk", flat=True)[:ROWS_AT_ONCE])
+        if not some:
+            break
+        filled += HourlyCalls.objects.filter(pk__in=some).update(
+            **{
+                name: Coalesce(Cast(KT(f"pdd__{number}"), IntegerField()), Value(0))
+                for number, name in enumerate(BIN_COLUMNS)
+            }
+        )
+    return filled
 
 
 def add_up(most: int = HOURS_AT_ONCE) -> int:
@@ -172,7 +200,7 @@ def of_day(day: datetime) -> dict[Key, Sums]:
 
 
 def sums_in(row: HourlyCalls) -> Sums:
-    """What a row says."""
+    """What a row says, whichever version wrote it."""
     return Sums(
         attempts=row.attempts,
         seizures=row.seizures,
@@ -300,6 +328,7 @@ def _replace(hour: datetime, span: HourlyCalls.Span, found: dict[Key, Sums]) -> 
                 billsec=sums.billsec,
                 pdd=sums.pdd,
                 causes=dict(sums.causes),
+                **dict(zip(BIN_COLUMNS, sums.pdd, strict=True)),
             )
             for (kind, key), sums in sorted(found.items())
         )

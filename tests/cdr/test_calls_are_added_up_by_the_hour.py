@@ -1,5 +1,7 @@
 """The hourly sums are what the records say, however often and by whomever they are added up."""
 
+from collections import Counter, defaultdict
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -8,9 +10,10 @@ from cdr import rollup
 from cdr.models import Cdr, HourDue, HourlyCalls
 from cdr.rates import BINS, Sums, percentile, sums_of
 from cdr.record import Disposition, Outcome
-from cdr.sums import by_key
+from cdr.sums import BIN_COLUMNS, by_key, causes_by_key, of_key
 from cdr.writer import store
 from tests.cdr.made_up import STARTED_MS, attempt, record
+from tests.lab.traffic import calls
 
 HOUR = rollup.hour_of(datetime.fromtimestamp(STARTED_MS / 1000, UTC))
 QUIET = {"ringing_ms": None, "answered_ms": None, "progress_ms": None}
@@ -214,3 +217,85 @@ def test_a_late_record_of_a_day_that_was_added_up_is_counted(days):
         pass
     found = by_key(HourlyCalls.Kind.ACCOUNT, days - timedelta(hours=72), days)
     assert found["demo"].attempts == 73
+
+
+def test_each_bin_has_a_column_that_says_what_the_list_says(a_day):
+    rows = HourlyCalls.objects.values_list("pdd", *BIN_COLUMNS)
+    assert all(list(bins) == pdd for pdd, *bins in rows)
+    assert sum(sum(pdd) for pdd, *_ in rows)
+
+
+def by_hand(kind, first, end):
+    """The sums of each key, added up row by row from its hours."""
+    found = defaultdict(Sums)
+    for row in HourlyCalls.objects.filter(span="hour", kind=kind, hour__gte=first, hour__lt=end):
+        found[row.key].add(rollup.sums_in(row))
+    return found
+
+
+@pytest.fixture
+def mixed_days(db):
+    """Three days that are over, of two trunks, three accounts and every kind of ending."""
+    end = rollup.day_of(datetime.now(UTC))
+    first_ms = round((end - timedelta(days=3)).timestamp() * 1000)
+    store(calls(400, first_ms, first_ms + 72 * 3_600_000 - 1))
+    while rollup.add_up():
+        pass
+    return end
+
+
+@pytest.mark.parametrize("kind", ["account", "trunk", "prefix", "all"])
+@pytest.mark.parametrize("back", [72, 50, 7])
+def test_the_database_adds_up_what_the_rows_say(mixed_days, kind, back):
+    first = mixed_days - timedelta(hours=back)
+    expected = by_hand(kind, first, mixed_days)
+    kind = HourlyCalls.Kind(kind)
+    found = by_key(kind, first, mixed_days)
+    causes = causes_by_key(kind, first, mixed_days, list(found))
+    for key, counted in causes.items():
+        found[key].causes = counted
+    assert expected
+    assert found == expected
+    assert {key: of_key(kind, key, first, mixed_days) for key in expected} == {
+        key: replace(each, causes=Counter()) for key, each in expected.items()
+    }
+
+
+def test_causes_are_told_of_those_alone_who_are_asked_for(mixed_days):
+    first = mixed_days - timedelta(days=3)
+    found = causes_by_key(HourlyCalls.Kind.TRUNK, first, mixed_days, ["carrier-b"])
+    assert list(found) == ["carrier-b"]
+
+
+def as_the_version_before_wrote_them():
+    HourlyCalls.objects.update(**dict.fromkeys(BIN_COLUMNS))
+
+
+def test_rows_of_the_version_before_get_their_bins(mixed_days):
+    first = mixed_days - timedelta(days=3)
+    before = by_key(HourlyCalls.Kind.TRUNK, first, mixed_days)
+    as_the_version_before_wrote_them()
+
+    rollup.Rollup().look()
+
+    assert not HourlyCalls.objects.filter(pdd_0__isnull=True).exists()
+    assert by_key(HourlyCalls.Kind.TRUNK, first, mixed_days) == before
+
+
+def test_a_day_is_not_added_up_before_its_hours_have_bins(mixed_days):
+    HourlyCalls.objects.filter(span="day").delete()
+    as_the_version_before_wrote_them()
+    added = rollup.Rollup()
+
+    added.look()
+    assert not HourlyCalls.objects.filter(span="day").exists()
+
+    added.look()
+    assert HourlyCalls.objects.filter(span="day", kind="all").count() == 3
+    assert not HourlyCalls.objects.filter(pdd_0__isnull=True).exists()
+
+
+def test_a_row_whose_list_is_too_short_gets_bins_too(a_day):
+    HourlyCalls.objects.update(pdd=[1], **dict.fromkeys(BIN_COLUMNS))
+    rollup.Rollup().look()
+    assert set(HourlyCalls.objects.values_list("pdd_0", "pdd_12")) == {(1, 0)}
