@@ -8,7 +8,8 @@ from urllib.parse import urlencode
 from django.contrib import messages
 from django.contrib.admin.views.main import ChangeList
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q
+from django.core.paginator import Paginator
+from django.db.models import Q, QuerySet
 from django.http import (
     FileResponse,
     Http404,
@@ -33,7 +34,7 @@ from cdr.models import Cdr, CdrExport, SavedView
 from cdr.pages import asks_for_fragment, fragment, page, permitted
 from cdr.paging import CAP
 from cdr.selection import OF_THE_PAGE, selected
-from cdr.totals import TotalsPaginator, in_words
+from cdr.totals import TotalsPaginator, certainly_long, in_words
 
 COLUMNS = {
     "started": "started",
@@ -89,6 +90,20 @@ class ListTools(ModelAdmin):
 
     paginator = TotalsPaginator
 
+    def get_paginator(
+        self,
+        request: HttpRequest,
+        queryset: "QuerySet[Any]",
+        per_page: int,
+        orphans: int = 0,
+        allow_empty_first_page: bool = True,
+    ) -> Paginator[Any]:
+        found = super().get_paginator(request, queryset, per_page, orphans, allow_empty_first_page)
+        # Pages through a record's history, too.
+        if isinstance(found, TotalsPaginator) and queryset.model is Cdr:
+            found.known = certainly_long(request.GET)
+        return found
+
     def get_urls(self) -> list[URLPattern]:
         own = [
             path("export/", export, name="cdr_export"),
@@ -130,8 +145,9 @@ class ListTools(ModelAdmin):
         response = super().changelist_view(request, extra_context=tools | (extra_context or {}))
         shown = getattr(response, "context_data", None) or {}
         if "cl" in shown:
-            found = shown["cl"].paginator.totals
-            told = in_words(found, request.GET, partial(moment, form=Form.MINUTES))
+            paginator = shown["cl"].paginator
+            when = partial(moment, form=Form.MINUTES)
+            told = in_words(paginator.totals, request.GET, when, paginator.known)
             # Numbers, and times that `moment` has written.
             shown["totals"] = mark_safe(told)  # noqa: S308
         return response

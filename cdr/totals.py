@@ -2,9 +2,10 @@
 
 Up to `CAP` records are added up from the list itself, in the query that counts it. Of more there
 are the hourly sums, where the list asks for nothing that they do not know (they are some seconds
-behind); else the newest are added up, and that there are more is said. A filter that fits few
-records of many can make even that read for minutes: then it is added up backwards in time, piece by
-piece, and the sentence says since when.
+behind), and where they know that it is so long, no record is read for it. Else the newest are added
+up, and that there are more is said. A filter that fits few records of many can make even that read
+for minutes: then it is added up backwards in time, piece by piece, and the sentence says since
+when.
 """
 
 import time
@@ -64,9 +65,14 @@ class Totals:
 class TotalsPaginator(CappedPaginator):
     """Adds records up in the query that counts them."""
 
+    known: Totals | None = None
+    """What the hourly sums know of a list that is longer than `CAP` for certain."""
+
     @cached_property
     def totals(self) -> Totals:
         """What the list adds up to, of the newest where it is long."""
+        if self.known is not None:
+            return Totals(calls=paging.CAP + 1)
         return totals(cast("QuerySet[Cdr]", self.object_list))
 
     @cached_property
@@ -125,19 +131,29 @@ def _of(queryset: "QuerySet[Cdr]") -> Totals:
     return Totals(**found)
 
 
-def in_words(found: Totals, query: Mapping[str, Any], when: Callable[[datetime], str]) -> str:
-    """The totals of a list with this query string; ``when`` writes a moment."""
+def in_words(
+    found: Totals,
+    query: Mapping[str, Any],
+    when: Callable[[datetime], str],
+    known: Totals | None = None,
+) -> str:
+    """The totals of a list with this query string; ``when`` writes a moment, ``known`` is what
+    `certainly_long` has said of it."""
     if found.since is not None:
         narrow = "Older ones would take too long here: narrow them down by filters."
         if not found.calls:
             return f"None since {when(found.since)}. {narrow}"
         return f"{found.calls:,} calls since {when(found.since)}: {found.sums}. {narrow}"
     if found.calls > paging.CAP:
-        hours = by_the_hour(query, found.calls)
+        hours = known or by_the_hour(query, found.calls)
         if hours is not None and hours.since is not None:
             return f"{hours.calls:,} calls since {when(hours.since)}, by the hour: {hours.sums}."
         return f"More than {paging.CAP:,} calls. Of the newest {found.calls:,}: {found.sums}."
-    return f"{found.calls:,} calls: {found.sums}." if found.calls else ""
+    return (
+        f"{found.calls:,} call{'' if found.calls == 1 else 's'}: {found.sums}."
+        if found.calls
+        else ""
+    )
 
 
 def by_the_hour(
@@ -150,9 +166,24 @@ def by_the_hour(
         return None
     now = now or timezone.now()
     first, last = hour_of(now - WINDOWS[chosen][1]), hour_of(now)
-    account = (query.get("account") or "").strip()
-    kind = HourlyCalls.Kind.ACCOUNT if account else HourlyCalls.Kind.ALL
-    sums = of_key(kind, account, first, last + HOUR)
+    sums = of_key(*_whose(query), first, last + HOUR)
     if sums.attempts < at_least:
         return None
     return Totals(sums.attempts, sums.answered, sums.talk_ms, sums.billsec, since=first)
+
+
+def certainly_long(query: Mapping[str, Any], now: datetime | None = None) -> Totals | None:
+    """What the hourly sums know of a list that is longer than `CAP` by them; None of any other.
+
+    Its window begins somewhere in their first hour, which is left out here.
+    """
+    found = by_the_hour(query, paging.CAP + 1, now)
+    if found is None or found.since is None:
+        return None
+    begun = of_key(*_whose(query), found.since, found.since + HOUR)
+    return found if found.calls - begun.attempts > paging.CAP else None
+
+
+def _whose(query: Mapping[str, Any]) -> tuple[HourlyCalls.Kind, str]:
+    account = (query.get("account") or "").strip()
+    return HourlyCalls.Kind.ACCOUNT if account else HourlyCalls.Kind.ALL, account

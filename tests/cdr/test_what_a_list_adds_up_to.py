@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from cdr import paging, rollup, totals
@@ -66,6 +67,42 @@ def test_a_long_list_of_a_window_is_told_by_the_hourly_sums(admin_client, monkey
     of_one = sentence(admin_client, account="demo")
     assert of_one.startswith("6 calls since <time ")
     assert of_one.endswith(", by the hour: 5 answered, 5:00 of talk, 300 billed seconds.")
+
+
+def read_of_records(asked):
+    return [query["sql"] for query in asked if 'SUM("cdr_cdr"' in query["sql"]]
+
+
+@pytest.mark.parametrize("query", [{}, {"account": "demo"}, {"account": "demo", "p": "2"}])
+def test_no_record_is_read_for_what_the_hourly_sums_know(admin_client, monkeypatch, query):
+    monkeypatch.setattr(paging, "CAP", 60)
+    store(ago(2, n) for n in range(61))
+    rollup.add_up()
+
+    with CaptureQueriesContext(connection) as asked:
+        shown = admin_client.get(LIST, query).context
+
+    assert not read_of_records(asked)
+    assert shown["totals"].startswith("61 calls since <time ")
+    paginator = shown["cl"].paginator
+    assert (str(paginator.count), paginator.num_pages) == ("60+", 2)
+    assert len(shown["cl"].result_list) == (11 if query.get("p") else 50)
+
+
+def test_calls_before_the_window_do_not_make_its_list_longer(admin_client, monkeypatch):
+    """The sums of its first hour count them, too."""
+    monkeypatch.setattr(paging, "CAP", 3)
+    now = timezone.now().replace(minute=30)
+    monkeypatch.setattr(timezone, "now", lambda: now)
+    since = now - timedelta(hours=1)
+    before = {"started_ms": int((since - timedelta(minutes=20)).timestamp() * 1000)}
+    store([*(ago(1, n, **before) for n in range(5)), ago(0, 1)])
+    while rollup.add_up():
+        pass
+
+    shown = admin_client.get(LIST, {"window": "1h"}).context
+
+    assert shown["totals"].startswith("1 call: ")
 
 
 @pytest.mark.parametrize("query", [{"disposition__exact": "answered"}, {"window": "all"}])
