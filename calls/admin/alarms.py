@@ -7,11 +7,11 @@ from django.http import HttpRequest, HttpResponse
 from unfold.admin import ModelAdmin
 from unfold.decorators import action, display
 
-from calls.engine.overview import overview
+from calls.engine.overview import live_now
 from calls.engine.stopping import end_calls_of
 from calls.models import Account, Alarm
 from calls.store.changes import former_codes
-from calls.store.overview import AWAY, look
+from calls.store.overview import AWAY
 from cdr.pages import page
 
 
@@ -104,7 +104,7 @@ def _count(codes: list[str], former: dict[str, int]) -> int | None:
     try:
         return sum(
             call.account in codes or call.started_ms <= former.get(call.account, -1)
-            for call in overview(look())
+            for call in live_now()
         )
     except redis.RedisError:
         return None

@@ -13,9 +13,9 @@ from calls.api.cursors import cursor_of, key_of
 from calls.api.problems import ProblemDocument, not_found, redis_away
 from calls.engine.hangup import hang_up
 from calls.engine.live import LiveCall
-from calls.engine.overview import Wanted, overview
+from calls.engine.overview import Wanted, live_now, overview
 from calls.models import ApiToken
-from calls.store.overview import look, look_at
+from calls.store.overview import look_at
 from cdr.moments import moment_of
 
 router = Router(tags=["live calls"])
@@ -74,7 +74,7 @@ def list_calls(request: HttpRequest, asked: Query[LiveFilter]) -> LivePage:
     token = of(request)
     wanted = Wanted(asked.account, asked.trunk, asked.node, asked.state, asked.number)
     try:
-        calls = [each for each in overview(look()) if _is_for(token, each) and wanted.takes(each)]
+        calls = [each for each in live_now() if _is_for(token, each) and wanted.takes(each)]
     except redis.RedisError:
         raise redis_away() from None
     calls.sort(key=lambda call: (call.started_ms, call.call_id))

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from calls import ids
 from calls.machine import table
 from calls.machine.events import MailboxEvent
 from calls.machine.session import Leg, Phase, Session
@@ -54,7 +53,7 @@ class LiveCall:
     @property
     def node(self) -> str:
         """The Asterisk that carries the call."""
-        return ids.split_call_id(self.call_id)[0]
+        return self.call_id.partition(":")[0]
 
 
 async def live_calls(mailboxes: Mailboxes, node: str | None = None) -> list[LiveCall]:

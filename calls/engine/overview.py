@@ -3,27 +3,24 @@
 `calls.engine.live` decides each call's waiting events by the machine itself, for which it reads the
 whole session. Here a call whose phase its waiting events do not change is read without that, and
 of its session only what a list shows; only a call that is being set up, and has mail, goes the long
-way. A call that talks has the same session for minutes, so what was read of it is kept: the next
-refresh of the page finds it by the session's text.
+way. A call that talks has the same session for minutes, so what was read of it is kept, and read
+again once somebody has written: of ten thousand calls a page that refreshes itself reads hundreds.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
+from django.conf import settings
 from msgspec import Struct
 
 from calls.engine.live import LiveCall, LiveState, live_call
 from calls.machine.events import decode
 from calls.machine.session import Phase, from_json
-from calls.store.overview import Kept
+from calls.store.overview import Attended, Kept, look_past
 
 logger = logging.getLogger(__name__)
-
-REMEMBERED = 20_000
-"""Sessions that are kept as they were read, some 40 MB where there are so many calls."""
 
 
 class _Leg(Struct):
@@ -52,6 +49,48 @@ class _Session(Struct):
 _read = msgspec.json.Decoder(_Session).decode
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Calls whose sessions need not be read again, of the Redis at ``url``; replaced as a whole, by
+    one thread or another."""
+
+    url: str = ""
+    calls: Mapping[str, tuple[float, LiveCall]] = field(default_factory=dict)
+    """By call id: when somebody was to look at it when it was read, and what was read."""
+
+
+_seen = _Seen()
+
+
+def live_now() -> list[LiveCall]:
+    """All live calls, in no order. Raises redis.RedisError.
+
+    What cannot be read is left out, and logged: it must not hide all others.
+    """
+    global _seen
+    seen = _seen.calls if _seen.url == settings.REDIS_URL else {}
+
+    def known(each: Attended) -> bool:
+        before = seen.get(each.call)
+        return before is not None and before[0] == each.at_ms
+
+    attended, kept = look_past(known)
+    read = {call.call_id: call for call in overview(kept)}
+    found: list[LiveCall] = []
+    settled: dict[str, tuple[float, LiveCall]] = {}
+    for each in attended:
+        call = read.get(each.call)
+        if call is None and known(each):
+            call = seen[each.call][1]
+        if call is None:
+            continue
+        found.append(call)
+        if call.state in (LiveState.TALKING, LiveState.ENDING):
+            settled[each.call] = each.at_ms, call
+    _seen = _Seen(settings.REDIS_URL, settled)
+    return found
+
+
 def overview(kept: Iterable[Kept]) -> list[LiveCall]:
     """The calls among these that are live, in their order.
 
@@ -74,21 +113,19 @@ def glance(call: str, session: bytes | None, mail: Sequence[bytes]) -> LiveCall 
 
     Raises CallError when the mailbox holds something that is no event.
     """
-    settled = _settled(call, session) if session else None
-    if settled is not None:
-        return settled
-    if session and not mail:
+    if session:
         read = _read(session)
-        if read.legs and read.phase in (Phase.SETUP, Phase.DIALLING):
+        settled = _settled(call, read)
+        if settled is not None:
+            return settled
+        if not mail and read.legs and read.phase in (Phase.SETUP, Phase.DIALLING):
             return _shown(call, read, *_of_attempt(read.legs[-1]))
     return live_call(call, from_json(session) if session else None, map(decode, mail))
 
 
-@lru_cache(REMEMBERED)
-def _settled(call: str, session: bytes) -> LiveCall | None:
+def _settled(call: str, read: _Session) -> LiveCall | None:
     """The call, where its phase is one that a list may show as it was saved: a hang-up that waits
     ends it within milliseconds. None for any other."""
-    read = _read(session)
     if read.phase == Phase.TALKING:
         return _shown(call, read, LiveState.TALKING, read.answered_ms or read.started_ms)
     if read.phase == Phase.ENDING:

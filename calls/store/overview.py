@@ -3,7 +3,7 @@
 Read from the keys of calls/store/mailbox.py, which documents them; nothing is written.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import redis
@@ -32,6 +32,14 @@ class Kept(NamedTuple):
     mail: list[bytes]
 
 
+class Attended(NamedTuple):
+    """A live call, and when somebody must look at it next (ms since the epoch, by the clock of
+    Redis): every script that writes its session writes that, too."""
+
+    call: str
+    at_ms: float
+
+
 def live_ids() -> list[str]:
     """The ids of all live calls. Raises redis.RedisError."""
     with impatient_redis(settings.REDIS_URL) as client:
@@ -42,6 +50,18 @@ def look() -> list[Kept]:
     """All live calls. Raises redis.RedisError."""
     with impatient_redis(settings.REDIS_URL) as client:
         return list(_kept(client, _ids(client)))
+
+
+def look_past(known: Callable[[Attended], bool]) -> tuple[list[Attended], list[Kept]]:
+    """All live calls, and of those that are not ``known`` as they are, what Redis keeps.
+
+    Raises redis.RedisError.
+    """
+    with impatient_redis(settings.REDIS_URL) as client:
+        found: Any = client.zrange(ATTEND, 0, -1, withscores=True)
+        attended = [Attended(call.decode(errors="replace"), at_ms) for call, at_ms in found]
+        # Read after the times: what is saved in between is read once more the next time.
+        return attended, list(_kept(client, [each.call for each in attended if not known(each)]))
 
 
 def look_at(calls: Sequence[str]) -> list[Kept]:

@@ -15,10 +15,9 @@ from rich.live import Live
 from calls.clock import wall_clock_ms
 from calls.engine.hangup import hang_up
 from calls.engine.live import LiveCall
-from calls.engine.overview import Wanted, overview
+from calls.engine.overview import Wanted, live_now
 from calls.management.keyboard import key, keys_of
 from calls.management.live_screen import Screen, table
-from calls.store.overview import look
 
 WATCH_S = 0.5
 """Time between two looks with --watch."""
@@ -82,7 +81,7 @@ class Command(BaseCommand):
 
 def found(wanted: Wanted) -> list[LiveCall]:
     """The live calls that are asked for, the oldest first. Raises redis.RedisError."""
-    calls = [call for call in overview(look()) if wanted.takes(call)]
+    calls = [call for call in live_now() if wanted.takes(call)]
     return sorted(calls, key=lambda call: (call.started_ms, call.call_id))
 
 
