@@ -10,7 +10,7 @@ from calls.text import printable
 TIME_W = 84
 EDGE = 80
 """Room on both sides of the outer lines."""
-COLUMN_W = (190, 240)
+COLUMN_W = (190, 320)
 """Between two lines, at least and at most; in between as many as fit into `PAGE_W`."""
 PAGE_W = 1044
 """What a laptop's page has room for beside the admin's side bar."""

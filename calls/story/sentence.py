@@ -25,6 +25,8 @@ def sentence(session: Session, now_ms: int, heard: int | None = None) -> str:
     """
     parts = [_attempt(session, leg, now_ms) for leg in session.legs]
     tried = ", then ".join(_grouped(parts))
+    # A name is written as it is, also where a sentence begins with it.
+    tried = f"trunk {tried}" if tried else ""
     end = _end(session, now_ms, heard)
     text = "; ".join(part for part in (_ordered(session, now_ms), tried, end) if part)
     return text[:1].upper() + text[1:] + "."

@@ -38,7 +38,9 @@ def test_a_call_that_is_over_tells_its_story(admin_client):
     keep(answered())
     page = told(admin_client)
 
-    assert "Carrier-a answered after 4.0 s; they talked 5.0 s, then the caller hung up." in page
+    assert (
+        "Trunk carrier-a answered after 4.0 s; they talked 5.0 s, then the caller hung up." in page
+    )
     assert "dial for 30 s" in page
     assert "route 33 (all): carrier-a" in page
     assert "This call is up" not in page
@@ -60,7 +62,7 @@ def test_a_live_call_is_told_with_what_nobody_has_attended_to_yet(admin_client, 
 
     assert "This call is up" in page
     assert "rings (not attended to yet)" in page
-    assert "Carrier-a has rung for" in page
+    assert "Trunk carrier-a has rung for" in page
 
 
 def test_a_call_that_no_worker_has_seen_yet_is_told(admin_client, clean_redis):
@@ -101,7 +103,7 @@ def test_the_json_has_everything(admin_client):
     document = admin_client.get(JSON).json()
 
     assert document["call_id"] == CALL
-    assert document["sentence"].startswith("Carrier-a answered")
+    assert document["sentence"].startswith("Trunk carrier-a answered")
     assert document["lines"] == ["caller", "Asterisk", "Ringmaster", "carrier-a"]
     assert len(document["decisions"]) == len(world.course.decisions)
     assert document["decisions"][0]["event"][0] == "entered"
@@ -126,7 +128,7 @@ def test_why_it_went_so_is_for_those_who_may_see_what_decided(client, admin_clie
         assert shown["admin"].count(secret) >= 2, secret
         place = shown["clerk"].find(secret)
         assert place < 0, shown["clerk"][max(0, place - 300) : place + 60]
-    assert "Carrier-a answered after 4.0 s" in shown["clerk"]
+    assert "Trunk carrier-a answered after 4.0 s" in shown["clerk"]
 
 
 def test_nothing_kept_is_said_with_what_keeps_it(admin_client, clean_redis):
@@ -171,7 +173,7 @@ def test_a_fork_tells_what_would_have_followed(admin_client):
     number = next(each.number for each in world.course.decisions if each.signal == "b ringing")
     page = told(admin_client, step=number, what="503")
 
-    assert "Carrier-a answered 503 after" in page
+    assert "Trunk carrier-a answered 503 after" in page
     assert "carrier-b has been called" in page
     assert "Nothing was dialled, saved or counted" in page
 

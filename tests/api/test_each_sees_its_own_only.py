@@ -175,7 +175,7 @@ def test_why_a_call_went_so_is_for_tokens_that_may_ask_where_one_would_go(boss, 
         found = {who for who, answer in told.items() if secret in answer.content.decode()}
         assert found == {"boss"}, secret
     for answer in told.values():
-        assert answer.json()["sentence"].startswith("Carrier-a answered after")
+        assert answer.json()["sentence"].startswith("Trunk carrier-a answered after")
 
 
 def test_whoever_gets_a_code_that_another_account_had_reads_nothing_of_that_one(acme, program):

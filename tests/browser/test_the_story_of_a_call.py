@@ -37,8 +37,8 @@ def hunted(transactional_db):
 def test_a_story_says_it_in_a_sentence_and_shows_it_on_a_ladder(page, hunted, picture):
     page.goto(PAGE)
     expect(page.locator("#sentence")).to_have_text(
-        "Carrier-a was full, then carrier-b answered 503 after 0.4 s, then carrier-c rang 12 s; "
-        "the caller hung up."
+        "Trunk carrier-a was full, then carrier-b answered 503 after 0.4 s, then carrier-c rang "
+        "12 s; the caller hung up."
     )
     ladder = page.locator("svg.rm-ladder")
     for name in ("caller", "Asterisk", "Ringmaster", "carrier-b", "carrier-c"):

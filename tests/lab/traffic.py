@@ -20,6 +20,8 @@ ENDINGS = (
     (Disposition.UNALLOCATED, 1, 404, False),
 )
 
+BY_CALLEE = {Disposition.BUSY, Disposition.CONGESTION, Disposition.UNALLOCATED}
+
 
 def calls(
     count: int, first_ms: int, last_ms: int, *, seed: int = 7, node: str = "pbx1"
@@ -76,6 +78,6 @@ def _call(dice: random.Random, number: int, at_ms: int, node: str, name: str) ->
         disposition=disposition,
         q850_cause=cause,
         sip_code=sip_code,
-        ended_by=EndedBy.CALLER if answered else EndedBy.CALLEE,
+        ended_by=EndedBy.CALLEE if disposition in BY_CALLEE else EndedBy.CALLER,
         attempts=(tried,),
     )

@@ -24,7 +24,7 @@ def said(world, now_ms=None):
 
 def test_an_answered_call():
     assert said(answered()) == (
-        "Carrier-a answered after 4.0 s; they talked 5.0 s, then the caller hung up."
+        "Trunk carrier-a answered after 4.0 s; they talked 5.0 s, then the caller hung up."
     )
 
 
@@ -41,14 +41,14 @@ def test_one_trunk_full_another_fails_a_third_rings():
     over(world)
 
     assert said(world) == (
-        "Carrier-a was full, then carrier-b answered 503 after 0.4 s, then carrier-c rang 12 s; "
-        "the caller hung up."
+        "Trunk carrier-a was full, then carrier-b answered 503 after 0.4 s, then carrier-c rang "
+        "12 s; the caller hung up."
     )
 
 
 def test_a_busy_callee():
     assert said(over(refused_by_carrier(17, 486))) == (
-        "Carrier-a answered 486 after 0.4 s; the caller heard 486."
+        "Trunk carrier-a answered 486 after 0.4 s; the caller heard 486."
     )
 
 
@@ -60,7 +60,7 @@ def test_a_callee_who_does_not_answer():
     world.end(b(), soft=True)
     over(world)
 
-    assert said(world) == "Carrier-a rang 30 s without an answer; the caller heard 480."
+    assert said(world) == "Trunk carrier-a rang 30 s without an answer; the caller heard 480."
 
 
 def test_a_trunk_without_any_response():
@@ -69,7 +69,7 @@ def test_a_trunk_without_any_response():
     world.end(b(), soft=True)
     over(world)
 
-    assert said(world) == "Carrier-a did not respond for 30 s; the caller heard 408."
+    assert said(world) == "Trunk carrier-a did not respond for 30 s; the caller heard 408."
 
 
 @pytest.mark.parametrize(
@@ -127,18 +127,20 @@ def test_a_trunk_that_could_not_be_called():
     over(world)
 
     assert said(world) == (
-        "Carrier-a could not be called (no such endpoint there); the caller heard 503."
+        "Trunk carrier-a could not be called (no such endpoint there); the caller heard 503."
     )
 
 
 def test_calls_under_way():
     world = begun()
     assert said(world, world.now_ms + 900) == (
-        "Carrier-a has been called for 0.9 s; the caller waits."
+        "Trunk carrier-a has been called for 0.9 s; the caller waits."
     )
     world.ring(b())
     world.hear_all()
-    assert said(world, world.now_ms + 3_000) == ("Carrier-a has rung for 3.0 s; the caller waits.")
+    assert said(world, world.now_ms + 3_000) == (
+        "Trunk carrier-a has rung for 3.0 s; the caller waits."
+    )
     world.answer(b())
     world.hear_all()
     assert said(world, world.now_ms + 200_000).endswith("they have talked for 3 min 20 s.")
@@ -189,8 +191,8 @@ def test_an_ordered_call_that_is_answered():
     world.end(b())
 
     assert said(over(world)) == (
-        "Phone alice was called for token crm and answered after 5.0 s; carrier-a answered after "
-        "4.0 s; they talked 5.0 s, then the callee hung up."
+        "Phone alice was called for token crm and answered after 5.0 s; trunk carrier-a answered "
+        "after 4.0 s; they talked 5.0 s, then the callee hung up."
     )
 
 
@@ -209,8 +211,8 @@ def test_an_ordered_call_whose_callee_is_busy():
     world.end(b(), 17, 486)
 
     assert said(over(world)) == (
-        "Phone alice was called for token crm and answered after 5.0 s; carrier-a answered 486 "
-        "after 0.4 s; the call ended: busy."
+        "Phone alice was called for token crm and answered after 5.0 s; trunk carrier-a answered "
+        "486 after 0.4 s; the call ended: busy."
     )
 
 
@@ -234,8 +236,8 @@ def test_a_test_call():
     world.end(b())
 
     assert said(over(world)) == (
-        "Test call by token crm: nobody calls, and who answers hears a sound; carrier-a answered "
-        "after 1.0 s; they talked 5.0 s, then the callee hung up."
+        "Test call by token crm: nobody calls, and who answers hears a sound; trunk carrier-a "
+        "answered after 1.0 s; they talked 5.0 s, then the callee hung up."
     )
 
 
