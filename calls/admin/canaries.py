@@ -20,6 +20,7 @@ from calls.admin.configuration import ConfigurationAdmin, may_see
 from calls.admin.replay import ReplayMixin
 from calls.admin.troubles import Trouble
 from calls.canary.course import NotPossible, begin, go_back, restore, set_share, take_over
+from calls.canary.judging import percent
 from calls.models import Canary, CanaryTarget, Route
 from calls.models.canaries import TARGET_FIELDS, targets_of
 from calls.routing.canary import Arm, mark
@@ -278,7 +279,7 @@ class CanaryAdmin(ReplayMixin, ConfigurationAdmin):
 
     @display(description="ASR: new / old")
     def asr(self, canary: Canary) -> str:
-        return _both(canary, "asr", lambda share: f"{share:.0%}")
+        return _both(canary, "asr", percent)
 
     @display(description="PDD: new / old")
     def wait(self, canary: Canary) -> str:
@@ -294,7 +295,7 @@ class CanaryAdmin(ReplayMixin, ConfigurationAdmin):
             return "Not looked at yet at this share: the records worker does so each minute."
         rows = (
             ("calls", _each(canary, "calls", lambda count: f"{count:,}")),
-            ("ASR", _each(canary, "asr", lambda share: f"{share:.1%}")),
+            ("ASR", _each(canary, "asr", lambda share: percent(share, 1))),
             ("PDD, median from the call's begin", _each(canary, "wait_ms", _seconds)),
             ("MOS, mean", _each(canary, "mos", lambda mos: f"{mos:.2f}")),
         )
@@ -391,7 +392,7 @@ def running() -> list[dict[str, Any]]:
             "name": f"route {row.route}",
             "link": reverse("admin:calls_canary_change", args=[row.pk]),
             "share": row.share,
-            "asr": _both(row, "asr", lambda share: f"{share:.0%}"),
+            "asr": _both(row, "asr", percent),
             "since": clock(max(0, round((now - row.stage_at).total_seconds() * 1000))),
         }
         for row in rows

@@ -24,6 +24,7 @@ from calls.admin.configuration import may_see
 from calls.text import printable
 from calls.whatif import replay
 from calls.whatif.replay_calls import Snapshot, past_calls
+from cdr.display import moment
 from cdr.moments import moment_of
 
 BUTTON = "_replay"
@@ -152,8 +153,7 @@ def _shown(report: replay.Report) -> dict[str, Any]:
     return {
         "report": report,
         "calls": f"{report.calls:,} call{pluralize(report.calls)}",
-        "first": _moment(report.first_ms),
-        "last": _moment(report.last_ms),
+        "started": _started(report),
         "totals": [*totals, _label(f"{report.unchanged:,} would stay as they are", "")],
         "table": {
             "headers": ("Calls", "What would change", "From", "To"),
@@ -168,14 +168,14 @@ def _group(group: replay.Group) -> dict[str, Any]:
     return {
         "cols": (f"{group.count:,}", _label(title, colour), group.before, group.after),
         "table": {
-            "headers": ("Call", "Started (UTC)", "Account", "Dialled", "Now", "After the change"),
+            "headers": ("Call", "Started", "Account", "Dialled", "Now", "After the change"),
             "rows": [_example(example) for example in group.examples],
             "collapsible": True,
         },
     }
 
 
-def _example(example: replay.Example) -> tuple[str, ...]:
+def _example(example: replay.Example) -> tuple[SafeString | str, ...]:
     call = example.call
     return (
         format_html(
@@ -195,5 +195,12 @@ def _label(text: str, colour: str) -> SafeString:
     return render_to_string("unfold/helpers/label.html", {"text": text, "type": colour})
 
 
-def _moment(ms: int | None) -> str:
-    return "" if ms is None else f"{moment_of(ms):%Y-%m-%d %H:%M:%S}"
+def _started(report: replay.Report) -> SafeString:
+    first, last = _moment(report.first_ms), _moment(report.last_ms)
+    if first == last:
+        return format_html("started {}", first)
+    return format_html("started {} to {}", first, last)
+
+
+def _moment(ms: int | None) -> SafeString | str:
+    return moment(None if ms is None else moment_of(ms))

@@ -44,7 +44,8 @@ class AccountAdmin(StopAction, ReplayMixin, ConfigurationAdmin):
             "How its people dial",
             {
                 "fields": (
-                    ("country_code", "international_prefix", "national_prefix"),
+                    "country_code",
+                    ("international_prefix", "national_prefix"),
                     "short_codes",
                 )
             },

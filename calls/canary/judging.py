@@ -79,6 +79,11 @@ def why_worse(new: Sample, old: Sample, look: int) -> str:
     return "; ".join(each for each in found if each)
 
 
+def percent(share: float, digits: int = 0) -> str:
+    """A share as all pages write it: ``18 %``."""
+    return f"{100 * share:.{digits}f} %"
+
+
 def _worse_asr(new: Sample, old: Sample, allowed: float) -> str:
     if new.asr is None or old.asr is None or new.asr > old.asr - ASR_POINTS:
         return ""
@@ -86,8 +91,8 @@ def _worse_asr(new: Sample, old: Sample, allowed: float) -> str:
     if p > allowed:
         return ""
     return (
-        f"ASR {new.asr:.0%} of {new.calls:,} calls against {old.asr:.0%} of {old.calls:,} "
-        f"(Fisher's exact test: by chance {statistics.one_in(p)})"
+        f"ASR {percent(new.asr)} of {new.calls:,} calls against {percent(old.asr)} of "
+        f"{old.calls:,} (Fisher's exact test: by chance {statistics.one_in(p)})"
     )
 
 
@@ -137,7 +142,7 @@ def why_not_up(new: Sample, old: Sample, enough: int) -> str:
     least = statistics.least_difference(new.answered, new.calls, old.answered, old.calls)
     if least < -TOLERATED:
         return (
-            f"the new ASR may be {-least:.0%} lower still; it waits until that is "
-            f"{TOLERATED:.0%} at most"
+            f"the new ASR may be {percent(-least)} lower still; it waits until that is "
+            f"{percent(TOLERATED)} at most"
         )
     return ""

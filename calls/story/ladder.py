@@ -110,10 +110,11 @@ def _arrow(tale: Tale, item: Item, y: int) -> str:
 
 def _note(tale: Tale, item: Item, y: int) -> str:
     x: float = _x(tale.lines, item.source)
-    text = _fitting(item.text, 2 * COLUMN_W[0])
+    wide = TIME_W + 2 * EDGE + _column_w(tale.lines) * (len(tale.lines) - 1)
+    text = _fitting(item.text, wide - TIME_W - 30)
     width = max(60.0, CHAR_W * len(text) + 18)
-    # Nothing of it is cut off where its line is the last one.
-    x = min(x, TIME_W + 2 * EDGE + _column_w(tale.lines) * (len(tale.lines) - 1) - width / 2 - 4)
+    # Nothing of it is cut off where its line is the first or the last one.
+    x = min(max(x, TIME_W + width / 2 + 4), wide - width / 2 - 4)
     return (
         f'<rect class="rm-box" x="{x - width / 2:g}" y="{y - 14}" width="{width:g}" height="22" '
         f'rx="5"/><text class="rm-said" x="{x:g}" y="{y + 1}" text-anchor="middle">{text}</text>'

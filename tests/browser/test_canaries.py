@@ -94,7 +94,7 @@ def test_what_the_route_does_already_is_nothing_to_try(page, route):
 
 def test_how_it_goes_is_shown_on_its_page_and_on_the_dashboard(page, canary, picture):
     page.goto(f"{LIST}{canary.pk}/change/")
-    expect(page.locator("#main")).to_contain_text("55.0%")
+    expect(page.locator("#main")).to_contain_text("55.0 %")
     expect(page.locator("#main")).to_contain_text("20 of 200 calls by the new trunks")
     picture(page, "canary")
     page.get_by_role("link", name="by the new trunks").click()
@@ -102,7 +102,7 @@ def test_how_it_goes_is_shown_on_its_page_and_on_the_dashboard(page, canary, pic
     page.goto("/admin/")
     card = page.get_by_role("region", name="Canaries")
     expect(card).to_contain_text("10 %")
-    expect(card).to_contain_text("55% / 58%")
+    expect(card).to_contain_text("55 % / 58 %")
 
 
 def test_one_that_went_back_by_itself_says_why_on_the_dashboard(page, canary, picture):
@@ -114,7 +114,7 @@ def test_one_that_went_back_by_itself_says_why_on_the_dashboard(page, canary, pi
     )
     expect(page.get_by_role("region", name="Canaries")).to_have_count(0)
     page.locator("#wrong").get_by_role("link", name="The canary of route 49").click()
-    expect(page.locator("#main")).to_contain_text("ASR 18% of 60 calls against 58% of 180")
+    expect(page.locator("#main")).to_contain_text("ASR 18 % of 60 calls against 58 % of 180")
     picture(page, "canary-went-back")
     page.goto(LIST)
     picture(page, "canaries")

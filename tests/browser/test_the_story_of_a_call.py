@@ -90,6 +90,20 @@ def test_a_live_story_goes_on_by_itself(page, clean_redis, picture):
     expect(page.locator("#sentence")).to_contain_text("they have talked for")
 
 
+def test_a_live_story_says_that_the_call_is_over_once_it_is(page, clean_redis, transactional_db):
+    world = begun()
+    put_live(clean_redis, world)
+    page.goto(PAGE)
+    expect(page.locator("#content-main")).to_contain_text("This call is up.")
+    world.end(A, 127)
+    clean_redis.flushdb()
+    keep(over(world))
+    expect(page.locator("#content-main")).to_contain_text("This call is over.")
+    expect(page.locator("#content-main")).not_to_contain_text("This call is up.")
+    page.get_by_role("link", name="Show all its steps").click()
+    expect(page.locator(".rm-decisions")).to_contain_text("over")
+
+
 def test_a_call_is_asked_for_by_what_a_carrier_calls_it(page, hunted, picture):
     page.goto("/admin/calls/story/")
     picture(page, "story-find")

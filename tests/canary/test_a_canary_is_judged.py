@@ -37,7 +37,7 @@ def together(one, other):
 def test_trunks_that_answer_nothing_are_known_from_the_tenth_call():
     assert look_is_due(sample(10, 0), sample(10, 9), 0)
     why = why_worse(sample(10, 0), sample(10, 9), look=1)
-    assert why.startswith("ASR 0% of 10 calls against 90% of 10 (Fisher's exact test: by chance")
+    assert why.startswith("ASR 0 % of 10 calls against 90 % of 10 (Fisher's exact test: by chance")
 
 
 def test_a_few_calls_that_fail_are_no_reason():
@@ -108,5 +108,5 @@ def test_it_steps_up_after_enough_calls_that_were_no_worse():
 
 def test_it_does_not_step_up_while_it_may_be_much_worse():
     assert why_not_up(sample(200, 84), sample(900, 450), 200) == (
-        "the new ASR may be 14% lower still; it waits until that is 10% at most"
+        "the new ASR may be 14 % lower still; it waits until that is 10 % at most"
     )

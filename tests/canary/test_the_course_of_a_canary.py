@@ -56,7 +56,7 @@ def test_one_that_answers_nothing_goes_back_by_itself(canary, route, made, caplo
     assert looked.moved
     after = now(canary)
     assert (after.state, after.ended_by) == (Canary.State.WENT_BACK, "")
-    assert "At 10 % of the calls the new trunks were worse: ASR 0% of 12 calls" in after.why
+    assert "At 10 % of the calls the new trunks were worse: ASR 0 % of 12 calls" in after.why
     assert trunks_of(route) == ["old"]
     assert "went back by itself" in caplog.text
 
@@ -68,7 +68,7 @@ def test_why_it_went_back_is_in_the_audit_log(canary, made):
 
     change = Change.objects.filter(object_repr__startswith="canary").first()
     assert change.changes["state"] == ["running", "went back"]
-    assert "ASR 0% of 12 calls" in change.changes["why"][1]
+    assert "ASR 0 % of 12 calls" in change.changes["why"][1]
 
 
 def test_a_look_that_finds_nothing_is_no_change_and_tells_no_worker(

@@ -2,7 +2,8 @@
 //
 // The answer is HTML with the header X-Fragment; anything else (a log-in page, an error) leaves
 // the part as it is and says so in the element that data-refresh-state names. What is ticked,
-// and what has the keyboard's focus, stays. A page that nobody sees asks for nothing.
+// and what has the keyboard's focus, stays. A page that nobody sees asks for nothing. A part with
+// data-refresh-end in it stays as it is from then on.
 (() => {
     const at = () => new Date().toLocaleTimeString("en-GB");
 
@@ -51,6 +52,10 @@
 
         async function loop() {
             if (!paused && !document.hidden) await look();
+            if (part.querySelector("[data-refresh-end]")) {
+                part.dispatchEvent(new CustomEvent("ringmaster:ended", { bubbles: true }));
+                return;
+            }
             setTimeout(loop, 1000 * Number(part.dataset.every));
         }
 

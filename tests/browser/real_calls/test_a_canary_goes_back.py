@@ -49,7 +49,7 @@ def test_a_carrier_that_answers_503_is_tried_and_left_again(
     page.goto("/admin/")
     expect(page.locator("#wrong")).to_contain_text(
         f"The canary of route 49 went back by itself. At 50 % of the calls the new trunks were "
-        f"worse: ASR 0% of {new.count()} calls against 100% of {old.count()}"
+        f"worse: ASR 0 % of {new.count()} calls against 100 % of {old.count()}"
     )
     assert not CanaryTarget.objects.exists()
 
