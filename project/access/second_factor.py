@@ -112,6 +112,12 @@ class CodeForm(forms.Form):
                 return code
         if why:
             wait_s = max(1, round((why["locked_until"] - timezone.now()).total_seconds()))
+            # For fail2ban, as whoever is told to wait and goes on is nobody who mistyped.
+            logger.warning(
+                "A second factor was tried too early by %s as %r.",
+                self._address,
+                self._user.username,
+            )
             raise forms.ValidationError(
                 f"Too many wrong codes: wait {wait_s} s before the next one.", code="throttled"
             )

@@ -75,12 +75,40 @@ def test_who_tries_passwords_codes_and_tokens_is_found_by_the_address(
     assert found("Nov 30 14:00:00 switch gunicorn[7]: ") == expected
 
 
+def test_who_goes_on_during_a_lock_is_found_at_every_try(client, db, found):
+    """Five find nobody: the jail allows ten."""
+    data = {"username": "kim", "password": "wrong"}
+    heard = [
+        client.post("/admin/login/", data, REMOTE_ADDR="192.0.2.1").status_code for _ in range(12)
+    ]
+
+    assert heard == [200] * 4 + [429] * 8
+    assert found() == ["192.0.2.1"] * 12
+
+
+def test_who_tries_codes_without_waiting_is_found_at_every_try(client, db, found):
+    user = User.objects.create_superuser("kim", password="correct horse battery staple")
+    TOTPDevice.objects.create(user=user, confirmed=True)
+    client.force_login(user)
+    for _ in range(12):
+        client.post("/admin/verify/", {"code": "000000"}, REMOTE_ADDR="192.0.2.1")
+
+    assert found() == ["192.0.2.1"] * 12
+
+
 def test_no_name_that_is_given_bans_somebody_else(client, db, found):
     for number, name in enumerate(FORGED):
         data = {"username": name, "password": "wrong"}
         client.post("/admin/login/", data, REMOTE_ADDR=f"192.0.2.{number}")
 
     assert found() == [f"192.0.2.{number}" for number in range(len(FORGED))]
+
+
+def test_no_name_that_is_given_during_a_lock_bans_somebody_else(client, db, found):
+    for name in [*FORGED, *FORGED]:
+        client.post("/admin/login/", {"username": name, "password": "x"}, REMOTE_ADDR="192.0.2.1")
+
+    assert found() == ["192.0.2.1"] * 2 * len(FORGED)
 
 
 def test_nothing_that_an_exception_says_bans_anybody(log, found):
