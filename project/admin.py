@@ -79,6 +79,7 @@ class SignInAdmin(HidesColumns, ModelAdmin):
     """What django-axes notes: to be looked at, changed by nobody."""
 
     hidden = ("get_data", "post_data", "session_hash", "http_accept")
+    ordering = ("-attempt_time", "-pk")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -48,14 +48,30 @@ class TokenForm(ModelForm[ApiToken]):
         cleaned: dict[str, Any] = super().clean() or {}
         user = cleaned.get("user")
         maker = self.request.user
-        if user is not None and user != maker and not maker.is_superuser:
+        if _is_anothers(self.instance.user, maker) or _is_anothers(user, maker):
             raise ValidationError(
                 {"user": "Only superusers make tokens for other users: yours is for yourself."}
             )
-        for name in str(cleaned.get("scopes") or "").split():
-            if not maker.has_perms(SCOPES[name].needs):
-                raise ValidationError({"scopes": f"You may not do {name} yourself."})
+        scopes = str(cleaned.get("scopes") or "")
+        if beyond := _beyond(maker, scopes, of_account=cleaned.get("account") is not None):
+            raise ValidationError({"scopes": f"You may not do {beyond} yourself."})
         return cleaned
+
+
+def _is_anothers(user: Any, maker: Any) -> bool:
+    return user is not None and user != maker and not maker.is_superuser
+
+
+def _beyond(maker: Any, scopes: str, *, of_account: bool) -> str:
+    """The first scope that its maker lacks the permissions for, '' for none."""
+    return next(
+        (
+            name
+            for name in scopes.split()
+            if not maker.has_perms(SCOPES[name].needs_of_maker(of_account))
+        ),
+        "",
+    )
 
 
 class ApiTokenAdmin(HidesColumns, ModelAdmin):
@@ -113,8 +129,12 @@ class ApiTokenAdmin(HidesColumns, ModelAdmin):
             messages.error(request, "Choose one token: its new secret is shown once.")
             return None
         token = queryset[0]
-        if token.user not in (None, request.user) and not request.user.is_superuser:
+        if _is_anothers(token.user, request.user):
             messages.error(request, "Only superusers give other users' tokens a new secret.")
+            return None
+        # Whoever gets the secret does what the token may.
+        if beyond := _beyond(request.user, token.scopes, of_account=token.account is not None):
+            messages.error(request, f"You may not do {beyond} yourself.")
             return None
         plain = token.new_secret()
         token.save()

@@ -5,6 +5,7 @@ from typing import Any
 import orjson
 from django import forms
 from django.contrib import messages
+from django.core.exceptions import ValidationError
 from django.db.models import Count, Q, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
@@ -17,12 +18,13 @@ from unfold.widgets import (  # type: ignore[attr-defined]  # exported by no lis
 )
 
 from calls.models import WebhookDelivery, WebhookEndpoint
-from calls.models.webhooks import EVENTS
+from calls.models.webhooks import EVENTS, NEEDS
 from calls.webhooks.deliveries import send_again
 from calls.webhooks.endpoints import (
     Disabled,
     begin_anew,
     check_address,
+    not_seen_by,
     save_new_secret,
     send_test,
 )
@@ -46,6 +48,9 @@ class EndpointForm(ModelForm[WebhookEndpoint]):
         widget=UnfoldAdminCheckboxSelectMultipleWidget,
     )
 
+    request: HttpRequest
+    """Put in by the page."""
+
     class Meta:
         model = WebhookEndpoint
         fields = ("name", "url", "account", "events", "enabled")
@@ -56,7 +61,10 @@ class EndpointForm(ModelForm[WebhookEndpoint]):
             self.initial["events"] = self.instance.events.split()
 
     def clean_events(self) -> str:
-        return " ".join(name for name in EVENTS if name in self.cleaned_data["events"])
+        events = " ".join(name for name in EVENTS if name in self.cleaned_data["events"])
+        if unseen := not_seen_by(self.request.user, events):
+            raise ValidationError(f"You may not see what {unseen} tells.")
+        return events
 
     def clean_url(self) -> str:
         url = str(self.cleaned_data["url"])
@@ -78,6 +86,7 @@ class WebhookEndpointAdmin(HidesColumns, ModelAdmin):
     list_filter = ("enabled",)
     list_select_related = ("account",)
     list_fullwidth = True
+    ordering = ("name",)
     search_fields = ("name", "url")
     autocomplete_fields = ("account",)
     readonly_fields = (
@@ -105,6 +114,13 @@ class WebhookEndpointAdmin(HidesColumns, ModelAdmin):
         waiting = Count("deliveries", filter=Q(deliveries__state=_State.WAITING))
         rows: QuerySet[WebhookEndpoint] = super().get_queryset(request)
         return rows.annotate(waiting=waiting)
+
+    def get_form(
+        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
+    ) -> Any:
+        form: Any = super().get_form(request, obj, change=change, **kwargs)
+        form.request = request
+        return form
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.fieldsets if obj else self.fieldsets[:1]
@@ -220,6 +236,12 @@ class WebhookDeliveryAdmin(ReadOnly, ModelAdmin):
         ),
         ("Message", {"fields": ("text",)}),
     )
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """The message is for those who may see what it tells."""
+        needs = NEEDS.get(obj.event) if obj else None
+        seen = needs is None or request.user.has_perm(needs)
+        return self.fieldsets if seen else self.fieldsets[:2]
 
     def has_again_permission(self, request: HttpRequest) -> bool:
         """Whoever may send again."""

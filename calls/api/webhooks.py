@@ -17,13 +17,14 @@ from calls.api.auth import Bearer, of, staff_only
 from calls.api.cursors import cursor_of, key_of
 from calls.api.kinds import referred, wrong
 from calls.api.problems import Problem, ProblemDocument, not_found
-from calls.models import Account, WebhookDelivery, WebhookEndpoint
+from calls.models import Account, ApiToken, WebhookDelivery, WebhookEndpoint
 from calls.models.webhooks import EVENTS
 from calls.webhooks.deliveries import send_again
 from calls.webhooks.endpoints import (
     Disabled,
     begin_anew,
     check_address,
+    not_seen_by,
     save_new_secret,
     send_test,
 )
@@ -131,7 +132,7 @@ def create_webhook(
     staff_only(request, "calls.add_webhookendpoint")
     row = WebhookEndpoint()
     plain = row.new_secret()
-    _write(row, told.dict(exclude_unset=True))
+    _write(row, told.dict(exclude_unset=True), of(request))
     response["Cache-Control"] = "no-store"
     return Status(201, WebhookWithSecret(**_told(_one(row.pk)), secret=plain))
 
@@ -159,7 +160,7 @@ def change_webhook(request: HttpRequest, key: int, told: WebhookChange) -> Webho
     """One that was disabled for its failures begins anew when it is enabled."""
     staff_only(request, "calls.change_webhookendpoint")
     with transaction.atomic():
-        _write(_one(key, to_change=True), told.dict(exclude_unset=True))
+        _write(_one(key, to_change=True), told.dict(exclude_unset=True), of(request))
     return WebhookDocument(**_told(_one(key)))
 
 
@@ -259,7 +260,7 @@ def _one(key: int, to_change: bool = False) -> WebhookEndpoint:
     return row
 
 
-def _write(row: WebhookEndpoint, told: dict[str, Any]) -> None:
+def _write(row: WebhookEndpoint, told: dict[str, Any], token: ApiToken) -> None:
     """Save the webhook with these fields, by the rules of the admin. Raises Problem."""
     for field, value in told.items():
         if value is None and field != "account":
@@ -275,9 +276,13 @@ def _write(row: WebhookEndpoint, told: dict[str, Any]) -> None:
     try:
         row.full_clean()
         _check_address(row.url)
-        row.save()
     except ValidationError as error:
         raise wrong(error.message_dict) from error
+    assert token.user is not None  # noqa: S101 - these addresses are for tokens of staff
+    if unseen := not_seen_by(token.user, row.events):
+        detail = f"The user of token {token.name} may not see what {unseen} tells."
+        raise Problem(403, "no-permission", detail)
+    row.save()
 
 
 def _check_address(url: str) -> None:

@@ -33,6 +33,13 @@ class Scope:
     needs: tuple[str, ...]
     accounts: bool = False
     """Whether a token of an account may have it."""
+    asks: tuple[str, ...] = ()
+    """What its addresses ask of a user besides: a token of an account has none to be asked of, so
+    whoever makes one must be permitted it."""
+
+    def needs_of_maker(self, of_account: bool) -> tuple[str, ...]:
+        """Permissions without which somebody may not give it to a token."""
+        return self.needs + self.asks if of_account else self.needs
 
 
 SCOPES = {
@@ -44,7 +51,10 @@ SCOPES = {
     "cdrs:read": Scope("read call records", ("cdr.view_cdr",), accounts=True),
     "traces:read": Scope("read what happened in calls", ("cdr.view_cdr",)),
     "config:read": Scope(
-        "read accounts, trunks, routes, limits, webhooks, drains", (), accounts=True
+        "read accounts, trunks, routes, limits, webhooks, drains",
+        (),
+        accounts=True,
+        asks=("calls.view_account", "calls.view_limit"),
     ),
     "config:write": Scope("change accounts, trunks, routes, limits", ()),
     "webhooks:write": Scope(

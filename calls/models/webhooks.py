@@ -29,6 +29,16 @@ EVENTS = {
     "limit.warned": "so many minutes of a limit are used that it warns",
     "fraud.alarm": "an account's calls, countries or minutes jumped",
 }
+NEEDS = {
+    "call.begun": "calls.view_call",
+    "call.answered": "calls.view_call",
+    "call.ended": "cdr.view_cdr",
+    "trunk.down": "calls.view_trunk",
+    "trunk.up": "calls.view_trunk",
+    "limit.warned": "calls.view_limit",
+    "fraud.alarm": "calls.view_alarm",
+}
+"""What somebody must be permitted to see who says to whom an event is told."""
 OF_CALLS = ("call.begun", "call.answered", "call.ended")
 """What an endpoint of one account may be told."""
 FORMER_SECRET = timedelta(days=1)

@@ -3,10 +3,13 @@
 Every function that writes raises django.db.Error.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from uuid import uuid4
 
 from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils import timezone
@@ -14,6 +17,7 @@ from yarl import URL
 
 from calls.models import Change, WebhookDelivery, WebhookEndpoint
 from calls.models.changes import note
+from calls.models.webhooks import NEEDS
 from calls.store.changes import BulkAudit, Written
 from calls.store.outbox import Message
 from calls.webhooks.addresses import Forbidden, check_host
@@ -34,6 +38,12 @@ def check_address(url: str) -> None:
             check_host(URL(url).raw_host or "", settings.WEBHOOK_ALLOW_PRIVATE)
         except Forbidden as error:
             raise ValidationError(f"{error}.") from None
+
+
+def not_seen_by(user: AbstractBaseUser | AnonymousUser, events: str) -> str:
+    """The first of these events that tells what the user may not see himself; '' for none."""
+    may: Callable[[str], bool] = user.has_perm  # type: ignore[union-attr]
+    return next((each for each in events.split() if not may(NEEDS[each])), "")
 
 
 def begin_anew(endpoint: WebhookEndpoint) -> None:
