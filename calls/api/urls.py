@@ -2,14 +2,14 @@
 
 from django.db import Error
 from django.http import Http404, HttpRequest, HttpResponse
-from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
 
 from calls.api import configuration, drains, placing, records, routing, traces, webhooks
 from calls.api.problems import Problem
+from calls.api.schema import DescribedApi
 from cdr.errors import first_line
 
-api = NinjaAPI(
+api = DescribedApi(
     title="Ringmaster",
     version="1",
     description=(

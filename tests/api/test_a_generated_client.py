@@ -68,6 +68,27 @@ def test_it_reads_and_writes(client_package, live_server, clean_redis, token_for
 
 
 @pytest.mark.django_db(transaction=True)
+def test_it_reads_every_refusal(client_package, live_server, clean_redis, token_for, roles):
+    called, models = importlib.import_module, importlib.import_module("ringmaster_api.models")
+    records = called("ringmaster_api.api.call_records.list_cdrs")
+    trunks = called("ringmaster_api.api.configuration.create_trunk")
+
+    def refusal(answer):
+        assert isinstance(answer, models.ProblemDocument), answer
+        assert answer.detail
+        return answer.status, answer.type_.rpartition(":")[2]
+
+    with client_package.AuthenticatedClient(live_server.url, "rm_no_token") as client:
+        assert refusal(records.sync(client=client)) == (401, "wrong-token")
+    with client_package.AuthenticatedClient(
+        live_server.url, token_for(roles, "cdrs:read")
+    ) as client:
+        told = models.TrunkChange(name="a")
+        assert refusal(trunks.sync(client=client, body=told)) == (403, "no-scope")
+        assert refusal(records.sync(client=client, limit=0)) == (422, "invalid")
+
+
+@pytest.mark.django_db(transaction=True)
 def test_it_makes_tests_and_deletes_a_webhook(
     client_package, live_server, clean_redis, token_for, roles
 ):

@@ -66,3 +66,13 @@ def test_a_page_for_people_stays_one(client, db):
     assert client.get("/nothing").status_code == 404
     assert client.get("/nothing")["Content-Type"].startswith("text/html")
     assert client.post("/health/live").headers["Content-Type"] != "application/problem+json"
+
+
+def test_the_schema_names_the_problems_of_every_address(client, db):
+    for path, operations in client.get("/api/v1/openapi.json").json()["paths"].items():
+        for method, operation in operations.items():
+            told = operation["responses"]
+            assert {"401", "403", "422", "429", "500", "503"} <= set(told), (method, path)
+            for status, answer in told.items():
+                is_problem = "application/problem+json" in answer.get("content", {})
+                assert is_problem is (int(status) >= 400), (method, path, status)
