@@ -19,11 +19,12 @@ those who send `METRICS_TOKEN` as their bearer token.
         static_configs:
           - targets: ["127.0.0.1:8001"]
 
-What a process counts has the labels `process` (`bridge`, `calls`, `records`) and `process_id` (its
-host and process id) beside those below, and is at most five seconds old. Take rates first, then
-sums: `sum by (disposition) (rate(ringmaster_calls_ended_total[5m]))`. A process that is started
-again begins at 0, and `rate()` knows. What a process costs stands in `process_cpu_seconds_total`,
-`process_resident_memory_bytes` and the others that prometheus-client adds.
+What a process counts has the labels `process` (`bridge`, `calls`, `records`, `webhooks`) and
+`process_id` (its host and process id) beside those below, and is at most five seconds old. Take
+rates first, then sums: `sum by (disposition) (rate(ringmaster_calls_ended_total[5m]))`. A process
+that is started again begins at 0, and `rate()` knows. What a process costs stands in
+`process_cpu_seconds_total`, `process_resident_memory_bytes` and the others that prometheus-client
+adds.
 
 Of accounts and trunks the 50 busiest of the last seven days have series of their own, and others
 while there is room; the rest is `other`, and `none` is a call of no account. What a worker decided

@@ -10,11 +10,13 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 import redis
 from django.conf import settings
 from django.db import Error, close_old_connections, connection
+from django.db.models import Count, Min, Q
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -34,11 +36,12 @@ from calls.store.questions import REFUSED, STATES, WOULD
 from calls.store.usage import total_of
 from cdr import patience, stream, trace
 from cdr.metrics import NAMESPACE, Declared
+from cdr.moments import ms_of
 
 DATABASE_S = 1.0
 """How long the database may take to answer before it is told as away."""
 NAMES_S = 30.0
-"""How long the names of trunks are remembered."""
+"""How long the names of trunks, and how webhooks do, are remembered."""
 KINDS = ("bridge", "calls", "records")
 
 
@@ -79,6 +82,10 @@ GAUGES = {
             "webhooks_disabled",
             "Webhooks that were disabled because their receiver failed for too long, or is gone.",
         ),
+        _gauge(
+            "webhook_failing_seconds",
+            "For how long the enabled webhook that fails longest has taken nothing; 0: none fails.",
+        ),
         _gauge("processes", "Processes that are alive.", "kind"),
         _gauge(
             "process_start_time_seconds",
@@ -114,7 +121,8 @@ class Exporter(Collector):
 
     def __init__(self) -> None:
         self._trunks: tuple[str, ...] = ()
-        self._disabled: int | None = None
+        self._webhooks: tuple[int, datetime | None] | None = None
+        """How many were disabled, and since when the one that fails longest does."""
         self._asked_s = float("-inf")
         self._lock = threading.Lock()
 
@@ -127,8 +135,11 @@ class Exporter(Collector):
         told = _Told()
         counted: list[Metric] = []
         told.gauge("database_up", float(self._read_names()))
-        if self._disabled is not None:
-            told.gauge("webhooks_disabled", self._disabled)
+        if self._webhooks is not None:
+            disabled, failing_since = self._webhooks
+            told.gauge("webhooks_disabled", disabled)
+            failing_ms = wall_clock_ms() - ms_of(failing_since) if failing_since else 0
+            told.gauge("webhook_failing_seconds", max(0, failing_ms) / 1000)
         try:
             felt = pulse()
             with impatient_redis(settings.REDIS_URL) as client:
@@ -160,8 +171,7 @@ class Exporter(Collector):
                     else:
                         trunks = Trunk.objects.filter(enabled=True).order_by("pk")
                         self._trunks = tuple(trunks.values_list("name", flat=True)[:MOST_NAMES])
-                        webhooks = WebhookEndpoint.objects.filter(enabled=False)
-                        self._disabled = webhooks.exclude(disabled_because="").count()
+                        self._webhooks = _look_at_webhooks()
                         self._asked_s = time.monotonic()
             except Error as error:
                 logger.debug("The database does not answer the exporter: %s", error)
@@ -186,6 +196,14 @@ class Exporter(Collector):
         for name, totals in (("limit_refused", refused), ("limit_would_refuse", would)):
             for limit, count in _most(totals):
                 told.gauge(name, count, limit)
+
+
+def _look_at_webhooks() -> tuple[int, datetime | None]:
+    found = WebhookEndpoint.objects.aggregate(
+        disabled=Count("pk", filter=Q(enabled=False) & ~Q(disabled_because="")),
+        failing_since=Min("failing_since", filter=Q(enabled=True)),
+    )
+    return found["disabled"], found["failing_since"]
 
 
 class _Told:

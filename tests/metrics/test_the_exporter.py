@@ -3,10 +3,12 @@
 import shutil
 import subprocess
 import time
+from datetime import timedelta
 from functools import partial
 
 import pytest
 from django.db import OperationalError
+from django.utils import timezone
 
 from calls.models import Trunk
 from calls.models.webhooks import WebhookEndpoint
@@ -83,6 +85,16 @@ def test_events_that_wait_for_webhooks_and_webhooks_that_were_disabled(clean_red
     waits_since_ms = int(time.time() * 1000) - 90_000
     clean_redis.xadd(OUTBOX, {"call.begun": "{}"}, id=f"{waits_since_ms}-0")
     assert told()("ringmaster_webhook_outbox_lag_seconds") == pytest.approx(90, abs=5)
+
+
+def test_a_webhook_that_fails_is_told_before_it_is_disabled(clean_redis):
+    assert told()("ringmaster_webhook_failing_seconds") == 0
+    fails = WebhookEndpoint.objects.create(name="crm", url="https://a.example/")
+    WebhookEndpoint.objects.update(failing_since=timezone.now() - timedelta(hours=2))
+    assert told()("ringmaster_webhook_failing_seconds") == pytest.approx(7_200, abs=60)
+    fails.enabled = False
+    fails.save()
+    assert told()("ringmaster_webhook_failing_seconds") == 0, "nobody expects it to take anything"
 
 
 def test_no_more_limits_than_there_is_room_for(clean_redis):

@@ -96,6 +96,10 @@ STORIES: dict[str, tuple[dict[str, str], int]] = {
         {"ringmaster_webhook_outbox_lag_seconds": "0x20 61+15x{n} 0x60"},
         12,
     ),
+    "RingmasterWebhookFails": (
+        {"ringmaster_webhook_failing_seconds": "0x20 3601+15x{n} 0x60"},
+        12,
+    ),
     "RingmasterWebhookDisabled": ({"ringmaster_webhooks_disabled": "0x20 1x{n} 0x60"}, 12),
     "RingmasterClockOff": (
         {'ringmaster_node_clock_offset_seconds{node="a",process_id="a:1"}': "0.1x20 -4x{n} 0.1x60"},
