@@ -1,7 +1,10 @@
 """docs/webhooks.md shows how a message is checked, and that is how it is."""
 
+import os
 import re
 import runpy
+import shutil
+import subprocess
 import time
 from pathlib import Path
 
@@ -30,6 +33,26 @@ def test_the_example_tells_a_genuine_message_from_others(is_genuine):
     assert not is_genuine(secret_text(b"x" * 32), signed, body)
     assert not is_genuine(secret_text(SECRET), signed, body + b" ")
     assert not is_genuine(secret_text(SECRET), headers("msg_1", now - 600, body, [SECRET]), body)
+
+
+def test_the_lines_for_a_shell_give_the_signature(tmp_path):
+    """What stands in webhook-signature behind its version."""
+    (lines,) = re.findall(r"^    (printf .*\n {6}openssl .*)$", TEXT, re.M)
+    bash = shutil.which("bash")
+    assert bash
+    body = '{"type": "call.ended", "data": {"caller": "Jürgen"}}'.encode()
+    (tmp_path / "body.json").write_bytes(body)
+    signed = headers("msg_1", 1_795_558_316, body, [SECRET])
+    told = {"ID": "msg_1", "TIMESTAMP": "1795558316", "SECRET": secret_text(SECRET)}
+    ran = subprocess.run(
+        [bash, "-euo", "pipefail", "-c", lines],
+        env=os.environ | told,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert f"v1,{ran.stdout.strip()}" == signed["webhook-signature"]
 
 
 def test_every_event_is_explained():
