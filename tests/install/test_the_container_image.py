@@ -206,12 +206,13 @@ def test_the_image_runs_as_nobody_special_and_holds_no_secret(buildah, image):
     assert config["User"] == "10001"
     assert not [each for each in config["Env"] if re.match("SECRET|REDIS_URL|ARI", each)]
     name = buildah("from", image)
-    run = ("run", "--isolation=chroot", name, "--")
-    assert buildah(*run, "sh", "-c", "ls -A /srv/ringmaster/.env* 2>&1 || true").endswith(
-        "such file or directory"
-    )
-    assert buildah(*run, "sh", "-c", "touch manage.py 2>&1 || true").endswith("Permission denied")
-    assert buildah(*run, "python", "manage.py", "version").startswith("Ringmaster ")
+    code = Path(buildah("mount", name)) / "srv" / "ringmaster"
+    assert (code / "manage.py").exists()
+    assert [str(each) for each in code.glob(".env*")] == []
+    # By their exit codes: buildah may end before it has copied what a short command said.
+    run = ("run", "--isolation=chroot", name, "--", "sh", "-c")
+    buildah(*run, "! touch manage.py")
+    buildah(*run, "python manage.py version | grep -q '^Ringmaster [0-9]'")
 
 
 @built
