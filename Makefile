@@ -12,7 +12,7 @@ SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder
 ONCE_MORE := $(RUN) -m tests.lab.once_more
 STEP = @printf '\n\033[1m== %s\033[0m\n'
 
-.PHONY: help setup demo run quick test coverage format lint bench bench-scale bench-admin chaos explore screens package image upgrade-test docs requirements clean
+.PHONY: help setup demo run quick test coverage format lint bench bench-scale bench-admin chaos alerts explore screens package image upgrade-test docs requirements clean
 
 help:
 	@echo "make demo    real calls through a real Asterisk, and the admin to look at them"
@@ -27,6 +27,7 @@ help:
 	@echo "make bench-scale   the same on ARI doubles: up to 10,000 calls up, several cells"
 	@echo "make bench-admin  the admin's pages over ten million call records"
 	@echo "make chaos   calls while everything fails in turn: writes docs/chaos.md"
+	@echo "make alerts  each alert fires on a real Prometheus when its fault is there, and clears"
 	@echo "make explore what may go wrong between any two steps, drawn freshly, for ten minutes"
 	@echo "make screens  pictures of every page of the admin, into docs/screens"
 	@echo "make package  builds the Debian package, and tries it on a Debian of its own with systemd"
@@ -53,6 +54,9 @@ bench-admin: setup
 
 chaos: setup
 	@$(RUN) -m tests.lab.chaos --write docs/chaos.md
+
+alerts: setup
+	@ALERTS=1 $(RUN) -m tests.lab.with_postgres $(RUN) -m pytest -v tests/integration/test_every_alert_fires_and_clears.py
 
 screens: setup
 	@SCREENS=1 $(RUN) -m tests.lab.with_postgres $(RUN) -m pytest tests/browser

@@ -109,7 +109,8 @@ def _drop_answered(
     prometheus: Prometheus, unanswered: dict[tuple[str, str], None]
 ) -> dict[tuple[str, str], None]:
     for query in list(unanswered):
-        if prometheus.query(query[1]):
+        # No number is what a quantile of nothing is, and draws nothing.
+        if any(each["value"][1] != "NaN" for each in prometheus.query(query[1])):
             del unanswered[query]
     return unanswered
 

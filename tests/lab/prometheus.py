@@ -16,7 +16,7 @@ from tests.lab.processes import Child, temporary_folder
 from tests.lab.waiting import wait_for
 
 EVERY_S = 1
-"""Between two scrapes, and two looks at the rules."""
+"""Between two scrapes, and two looks at the rules; a scrape may take as long."""
 
 
 class Prometheus:
@@ -25,12 +25,17 @@ class Prometheus:
     ``with Prometheus({"ringmaster": "127.0.0.1:8001"}, rules) as prometheus:``
     """
 
-    def __init__(self, targets: Mapping[str, str], rules: Path) -> None:
+    def __init__(
+        self, targets: Mapping[str, str], rules: Path, *, scraped_every_s: int = EVERY_S
+    ) -> None:
         self._program = need_program("prometheus", "prometheus", purpose="Prometheus")
         self._folder = temporary_folder("prometheus")
         self._url = f"http://{LOOPBACK}:{free_port()}"
         self._configuration = {
-            "global": {"scrape_interval": f"{EVERY_S}s", "evaluation_interval": f"{EVERY_S}s"},
+            "global": {
+                "scrape_interval": f"{scraped_every_s}s",
+                "evaluation_interval": f"{EVERY_S}s",
+            },
             "rule_files": [str(rules)],
             "scrape_configs": [
                 {"job_name": job, "static_configs": [{"targets": [target]}]}

@@ -45,6 +45,7 @@ class Field:
         database: PostgreSQL,
         wire: Wire,
         checkout: Checkout = HERE,
+        limits_url: str = "",
     ) -> None:
         self.checkout = checkout
         self.asterisk = asterisk
@@ -57,7 +58,8 @@ class Field:
         self.redis = redis.Redis.from_url(server.url)
         self.environment = environment_of(server.url, database.url, asterisk.ari_nodes)
         # Whatever the environment of who runs this says.
-        self.environment |= dict.fromkeys(("LIMITS_REDIS_URL", "CELERY_BROKER_URL"), server.url)
+        self.environment["CELERY_BROKER_URL"] = server.url
+        self.environment["LIMITS_REDIS_URL"] = limits_url or server.url
         through = asterisk.ari_nodes.replace(f":{asterisk.http_port}", f":{wire.port}")
         # The workers' way to Asterisk is their own: only the listeners' is cut.
         listening = self.environment | {"ARI_NODES": through}
@@ -182,8 +184,11 @@ def _said_last(stack: Stack) -> str:
 
 
 @contextmanager
-def field(checkout: Checkout = HERE) -> Iterator[Field]:
-    """Bring everything up from a checkout, and take it down at the end. Raises LabError."""
+def field(checkout: Checkout = HERE, *, limits_url: str = "") -> Iterator[Field]:
+    """Bring everything up from a checkout, and take it down at the end. Raises LabError.
+
+    ``limits_url`` is the Redis of the limits, where that is one of its own.
+    """
     with ExitStack() as stack:
         server = Redis()
         stack.callback(shutil.rmtree, server.folder, ignore_errors=True)
@@ -196,7 +201,7 @@ def field(checkout: Checkout = HERE) -> Iterator[Field]:
         asterisk = stack.enter_context(Asterisk())
         stack.enter_context(Carrier(asterisk.carrier_ports["carrier-a"]))
         wire = stack.enter_context(Wire(asterisk.http_port))
-        made = Field(asterisk, server, database, wire, checkout)
+        made = Field(asterisk, server, database, wire, checkout, limits_url)
         stack.callback(made.stop)
         made.start()
         yield made
