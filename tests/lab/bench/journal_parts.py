@@ -13,10 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import redis
+import uvloop
+from redis.asyncio import Redis
 
 import calls.store
 from calls.machine.journal import Entry, Page, encode_page, read
 from calls.machine.session import to_json
+from calls.store.lean import LeanRedis
 from cdr.packing import pack
 from tests.lab import services
 from tests.story.journals import answered, begun
@@ -28,9 +31,9 @@ RECORD, HEAD = b"r" * 900, b"h" * 300
 
 
 class Saves:
-    """The saves of one call, as a worker makes them."""
+    """The saves of one call, as a worker makes them and by the client that it has."""
 
-    def __init__(self, client: "redis.Redis") -> None:
+    def __init__(self, client: Redis) -> None:
         self._client = client
         self._save = client.register_script((SCRIPTS / "save.lua").read_text())
         self._finish = client.register_script((SCRIPTS / "finish.lua").read_text())
@@ -39,24 +42,24 @@ class Saves:
         assert session is not None
         self.session = to_json(session)
 
-    def one_call(self, *, journal: bool) -> None:
+    async def one_call(self, *, journal: bool) -> None:
         """All its saves but the last one after the other, and its end with the last."""
         call, mail, attend, pages, cdrs, traces = (
             f"ringmaster:{kind}:{CALL}"
             for kind in ("call", "mail", "attend", "journal", "cdrs", "traces")
         )
-        self._client.delete(call)
-        self._client.hset(call, "token", TOKEN)
+        await self._client.delete(call)
+        await self._client.hset(call, "token", TOKEN)
         *saved, last = self.pages
         for number, page in enumerate(saved):
             text = written(page) if journal else b""
             args: list[str | int | bytes] = [CALL, TOKEN, self.session, 0, 4000, ""]
             args += [f"{number}", text, 500, 1000]
-            self._save(keys=[call, mail, attend, pages], args=args)
+            await self._save(keys=[call, mail, attend, pages], args=args)
         head, text = (HEAD, written(last)) if journal else (b"", b"")
         end: list[str | int | bytes] = [CALL, TOKEN, 600_000, "record", RECORD, head, text, 1000]
         end.append(1000)
-        self._finish(keys=[call, mail, attend, cdrs, pages, traces], args=end)
+        await self._finish(keys=[call, mail, attend, cdrs, pages, traces], args=end)
 
 
 def written(page: Page) -> bytes:
@@ -69,8 +72,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--calls", type=int, default=5_000)
     count = parser.parse_args().calls
+    uvloop.run(measure(count))
+
+
+async def measure(count: int) -> None:
+    """Measure so many calls and print."""
     with services.redis_url() as url, redis.Redis.from_url(url) as client:
-        saves = Saves(client)
+        lean = LeanRedis.from_url(url, protocol=2)
+        saves = Saves(lean)
         text = b"\n".join(map(written, saves.pages))
         events = sum(len(page.entries) for page in saves.pages)
         print(f"an answered call: {events} events in {len(saves.pages)} pages, {len(text):,} bytes")
@@ -79,12 +88,13 @@ def main() -> None:
             for journal in (True, False):
                 own, server = time.process_time(), _cpu_of(client)
                 for _ in range(count // 10):
-                    saves.one_call(journal=journal)
+                    await saves.one_call(journal=journal)
                 spent[journal][0] += time.process_time() - own
                 spent[journal][1] += _cpu_of(client) - server
         for name, part in (("worker", 0), ("Redis", 1)):
             more = (spent[True][part] - spent[False][part]) / count * 1e6
             print(f"{name}: {more:.0f} µs a call more with the journal")
+        await lean.aclose()
         print(f"records worker: {_each(lambda: pack(text)):.0f} µs to pack a trace")
         print(f"on disk: {len(pack(text)):,} bytes a trace")
         for page in saves.pages[:-1]:
