@@ -111,12 +111,14 @@ test: setup
 else
 test: lint
 	$(STEP) "On PostgreSQL, side by side"
-	@$(RUN) -m tests.lab.with_postgres $(ONCE_MORE) -m "not alone" $(SIDE_BY_SIDE) --cov --cov-report=
+	@$(RUN) -m tests.lab.with_postgres $(ONCE_MORE) -m "not whole" $(SIDE_BY_SIDE) --cov --cov-report=
 	@$(BIN)/coverage report --fail-under=$(FLOOR)
-	$(STEP) "On PostgreSQL, what runs alone"
+	$(STEP) "The whole product, side by side"
+	@$(RUN) -m tests.lab.with_postgres $(ONCE_MORE) -m "whole and not alone" $(SIDE_BY_SIDE)
+	$(STEP) "The whole product, alone"
 	@$(RUN) -m tests.lab.with_postgres $(ONCE_MORE) -m alone
 	$(STEP) "What touches the database, on SQLite"
-	@DATABASE_URL=sqlite://:memory: $(ONCE_MORE) -m "database and not alone" $(SIDE_BY_SIDE)
+	@DATABASE_URL=sqlite://:memory: $(ONCE_MORE) -m "database and not whole" $(SIDE_BY_SIDE)
 endif
 
 # uv's own answer for every platform and every Python from 3.11 on; the address of an index is

@@ -21,6 +21,8 @@ from tests.lab.processes import Child
 from tests.lab.sip import Caller, Carrier
 from tests.lab.waiting import wait_for
 
+pytestmark = pytest.mark.alone
+
 CARRIER_A = "PJSIP/{number}@carrier-a"
 
 

@@ -20,6 +20,8 @@ from tests.lab.asterisk_config import REPOSITORY
 from tests.lab.black_hole import BlackHole
 from tests.lab.waiting import wait_for
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(autouse=True)
 def _nodes(ringmaster: Ringmaster, settings: Settings) -> None:

@@ -9,6 +9,8 @@ from tests.integration.conftest import Ringmaster
 from tests.lab.sip import Caller, Carrier
 from tests.lab.waiting import wait_for
 
+pytestmark = pytest.mark.alone
+
 CALLS = 20
 
 

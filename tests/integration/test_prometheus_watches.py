@@ -24,6 +24,8 @@ from tests.lab.sip import Caller, Carrier
 from tests.lab.waiting import wait_for
 from tests.monitoring.files import ALERTS, queries
 
+pytestmark = pytest.mark.alone
+
 WAIT_S = 30
 
 

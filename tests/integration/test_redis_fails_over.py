@@ -18,6 +18,8 @@ from tests.lab.sentinel import RedisBehindSentinel, redis_behind_sentinel
 from tests.lab.sip import Caller, Carrier
 from tests.lab.stack import Stack
 
+pytestmark = pytest.mark.alone
+
 CALLS = 40
 
 

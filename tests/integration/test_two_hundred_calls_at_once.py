@@ -1,9 +1,13 @@
 """The reference test: 200 parallel calls to numbers that answer with tt-monkeys."""
 
+import pytest
+
 from cdr.models import Cdr
 from tests.integration.conftest import Ringmaster
 from tests.lab.sip import Caller
 from tests.lab.waiting import wait_for
+
+pytestmark = pytest.mark.alone
 
 CALLS = 200
 

@@ -19,6 +19,8 @@ from tests.lab.stack import Stack
 from tests.lab.waiting import wait_for
 from tests.webhooks.receiver import Receiver, failing
 
+pytestmark = pytest.mark.alone
+
 CALLS = 150
 KILLS = 5
 EVENTS = ("call.begun", "call.answered", "call.ended")

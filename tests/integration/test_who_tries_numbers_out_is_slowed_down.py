@@ -1,11 +1,14 @@
 """Fifty calls to numbers that have no route: what they cost, and what they leave."""
 
+import pytest
 from django.db.models import Sum
 
 from cdr.models import Cdr
 from tests.integration.conftest import Ringmaster
 from tests.lab.sip import Caller, Carrier
 from tests.lab.waiting import wait_for
+
+pytestmark = pytest.mark.alone
 
 SCANNED = 100
 

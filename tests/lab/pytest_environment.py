@@ -34,9 +34,9 @@ OUTSIDE = {
     "tls",
 }
 """Folders whose tests start processes of their own."""
-ALONE = {"integration", "lab_tests"}
-"""Of these, those that start many, or wait for Asterisk's own seconds: beside others they would be
-slow rather than wrong, and hit time-outs that are meant for a switch that hangs."""
+WHOLE = {"integration", "lab_tests"}
+"""Of these, those that start the whole product. Two files of them run at a time, but for those that
+say themselves that they are to run alone: they fill the machine, or hold somebody to seconds."""
 
 _redis_url = os.environ.get(REDIS_URL_SETTING) or f"redis://{LOOPBACK}:{REDIS_PORT}/0"
 os.environ.update(
@@ -66,8 +66,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.database)
         if "asterisk" in fixtures:
             item.add_marker(pytest.mark.asterisk)
-        if _folder(item) in ALONE:
-            item.add_marker(pytest.mark.alone)
+        if _folder(item) in WHOLE:
+            item.add_marker(pytest.mark.whole)
         needs_more = fixtures & SERVERS or item.get_closest_marker("database")
         if not needs_more and _folder(item) not in OUTSIDE:
             item.add_marker(pytest.mark.quick)

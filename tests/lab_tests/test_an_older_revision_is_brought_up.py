@@ -10,6 +10,8 @@ from tests.lab.stack import HERE, Checkout, Stack, procfile
 from tests.lab.upgrade import revisions
 from tests.lab.waiting import wait_for
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):

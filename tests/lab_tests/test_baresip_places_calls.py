@@ -1,7 +1,11 @@
 """The article's caller: baresip, with real audio."""
 
+import pytest
+
 from tests.lab.baresip import Phone
 from tests.lab_tests.test_the_bare_program_connects_calls import bare
+
+pytestmark = pytest.mark.alone
 
 
 def test_calls_are_established_and_end_when_the_phone_hangs_up(asterisk, tmp_path):

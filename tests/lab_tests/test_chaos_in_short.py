@@ -12,6 +12,8 @@ from tests.lab.chaos.field import Field, field
 from tests.lab.chaos.verdict import Row, row_of
 from tests.lab.sip import SeenCall
 
+pytestmark = pytest.mark.alone
+
 RATE = 10
 FAULT = BY_NAME["worker-kill"]
 TALK = SeenCall("49", (180,), 200, "caller", False, 10.0, 100.0, "1-1@127.0.0.1")

@@ -6,6 +6,8 @@ from django.db import connection
 from calls.store import directory
 from tests.lab.bench import routes
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.fixture
 def _postgresql(transactional_db):

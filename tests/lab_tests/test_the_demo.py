@@ -20,6 +20,8 @@ from tests.lab.ports import LOOPBACK
 from tests.lab.stack import process_tree
 from tests.lab.waiting import wait_for
 
+pytestmark = pytest.mark.alone
+
 PATIENCE_S = 120
 
 
