@@ -31,6 +31,13 @@ class Expected:
     ending: bool
     settled: bool
     """Whether nothing is about to be done for the call, which would tell what is wrong with it."""
+    last: int = 0
+    """The number of the last attempt."""
+
+    def is_behind(self, held: "Held") -> bool:
+        """Whether an attempt is up of which the session does not know: Redis went back."""
+        unknown = (state for n, (_, state) in held.legs.items() if n > self.last)
+        return not self.ending and "Up" in unknown
 
     def answered_unheard(self, states: Mapping[str, str]) -> list[str]:
         """The legs that are up, of whose answer nothing was heard."""
@@ -54,8 +61,12 @@ class Expected:
 
 def expected_of(session: Session) -> Expected | None:
     """What the session lets expect; None where there is nothing to expect yet."""
-    if session.phase in (Phase.ROUTING, Phase.OVER):
+    if session.phase is Phase.OVER:
         return None
+    if session.phase is Phase.ROUTING:
+        # Nothing but that no attempt of it is up.
+        last = len(session.legs)
+        return Expected(session.call_id, "", (), ending=False, settled=False, last=last)
     legs = [leg for leg in session.legs if leg.channel_id and not leg.gone]
     return Expected(
         session.call_id,
@@ -63,6 +74,7 @@ def expected_of(session: Session) -> Expected | None:
         tuple((leg.channel_id, leg.created, leg.answered_ms is not None) for leg in legs),
         session.phase is Phase.ENDING,
         not session.pending,
+        len(session.legs),
     )
 
 
@@ -170,6 +182,8 @@ class Findings:
     """Ids of calls, and of legs of theirs that are up, of whose answer nothing was heard."""
     unknown: dict[str, Held] = field(default_factory=dict)
     """Calls of which nothing is remembered."""
+    behind: dict[str, Held] = field(default_factory=dict)
+    """Calls of which an attempt is up that their session does not know."""
     left_over: dict[str, Held] = field(default_factory=dict)
     """What is still there of calls that are over."""
 

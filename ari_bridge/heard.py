@@ -1,10 +1,19 @@
 """What a listener itself remembers of its node, and nobody else does once Redis has forgotten."""
 
 from collections.abc import Container
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from calls import ids
-from calls.machine.events import ChannelAnswered, ChannelEnd, ChannelEvent
+from calls.machine.events import ChannelAnswered, ChannelEnd, ChannelEvent, HangupRequested
+
+
+@dataclass(slots=True)
+class _Answer:
+    attempt: int
+    at_ms: int
+    caller_left: bool = False
+    given_up: bool = False
+    """Whether we ended the attempt while the caller stayed: its answer crossed with that."""
 
 
 class Heard:
@@ -12,28 +21,42 @@ class Heard:
     the node's clock."""
 
     def __init__(self) -> None:
-        self._answered: dict[str, tuple[int, int]] = {}
+        self._answered: dict[str, _Answer] = {}
 
     def note(self, event: ChannelEvent) -> ChannelEvent:
         """Take in what was heard. An end comes back with what is remembered of the answer: Redis
         may have forgotten that, and the end is the last that tells of the call."""
         if isinstance(event, ChannelAnswered):
-            number = ids.attempt_of(event.channel_id)
+            attempt = ids.attempt_of(event.channel_id)
             a_channel = ids.a_channel_of(event.channel_id)
-            if number > self._answered.get(a_channel, (0, 0))[0]:
-                self._answered[a_channel] = (number, event.at_ms)
+            known = self._answered.get(a_channel)
+            if attempt > (known.attempt if known else 0):
+                self._answered[a_channel] = _Answer(attempt, event.at_ms)
         elif isinstance(event, ChannelEnd):
             answer = self._answered.get(ids.a_channel_of(event.channel_id))
             if answer is not None:
-                return replace(event, answered_leg=answer[0], answered_ms=answer[1], up=False)
+                return _told(event, answer)
         return event
 
-    def answered_ms(self, a_channel: str) -> int | None:
-        """When B of this call answered; None where that was not heard."""
+    def answered_ms(self, a_channel: str, attempt: int = 0) -> int | None:
+        """When B of this call answered, in this attempt (0: any); None where it was not heard."""
         answer = self._answered.get(a_channel)
-        return None if answer is None else answer[1]
+        if answer is None or answer.given_up or attempt not in (0, answer.attempt):
+            return None
+        return answer.at_ms
 
     def keep_only(self, a_channels: Container[str]) -> None:
         """Forget all but these calls, which are those that a comparison found."""
         for a_channel in [each for each in self._answered if each not in a_channels]:
             del self._answered[a_channel]
+
+
+def _told(event: ChannelEnd, answer: _Answer) -> ChannelEnd:
+    """The end with what it tells of the answer, of which it may be the end itself."""
+    if not ids.is_created_by_us(event.channel_id):
+        answer.caller_left = True
+    elif ids.attempt_of(event.channel_id) == answer.attempt and not answer.caller_left:
+        answer.given_up |= isinstance(event, HangupRequested) and event.soft
+    if answer.given_up:
+        return replace(event, up=False)
+    return replace(event, answered_leg=answer.attempt, answered_ms=answer.at_ms, up=False)

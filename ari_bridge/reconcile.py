@@ -6,6 +6,8 @@ listing is compared with the sessions:
 
   * a call of ours whose channels are not as remembered is doubted: it looks for itself. That B is
     up and its answer was not heard is told at once, with the time that the listener remembers
+  * a call of which less is remembered than there is, as an attempt is up that its session does not
+    know, catches up by what the node holds of it
   * a call of which nothing is remembered is rebuilt from what the node holds of it, digest included
     (calls/machine/rebuilding.py says what becomes of it): a caller who was missed begins a call,
     who talks goes on talking
@@ -64,17 +66,15 @@ class Reconciler:
         await self._clocks.measure([ari])
         try:
             found = await self._compare(node, ari, heard)
-            unknown = {}
-            if found.unknown:
+            unknown: dict[str, Held] = {}
+            behind: dict[str, Held] = {}
+            if found.unknown or found.behind:
                 await asyncio.sleep(SECOND_LOOK_S)
                 await self._poster.posted()
-                again = await self._compare(node, ari, heard, found.unknown)
-                unknown = {
-                    a_channel: held
-                    for a_channel, held in again.unknown.items()
-                    if a_channel in found.unknown
-                }
-            calls = await self._calls_of(node, unknown, ari, heard)
+                again = await self._compare(node, ari, heard, found.unknown | found.behind)
+                unknown = {a: again.unknown[a] for a in found.unknown if a in again.unknown}
+                behind = {a: again.behind[a] for a in found.behind if a in again.behind}
+            calls = await self._calls_of(node, unknown | behind, ari, heard)
         except (Unreachable, redis.RedisError, ValueError, KeyError, TypeError) as error:
             logger.warning("Node %s could not be compared, nothing is changed: %s", node, error)
             return
@@ -85,14 +85,15 @@ class Reconciler:
                 "Node %s: %d calls are not as remembered, %d of which nothing was remembered are "
                 "rebuilt, and of %d that are over something was left.",
                 node,
-                len(found.doubted),
-                len(calls),
+                len(found.doubted) + len(behind),
+                len(calls) - len(behind.keys() & calls.keys()),
                 len(found.left_over) + len(lost),
             )
         now_ms = self._clocks.now_ms(node)
         for call, channel in found.answered:
             # Before the doubt: who looks later may find the caller gone, and no talk to bill.
-            answered_ms = heard.answered_ms(ids.a_channel_of(channel)) or now_ms
+            told_ms = heard.answered_ms(ids.a_channel_of(channel), ids.attempt_of(channel))
+            answered_ms = told_ms or now_ms
             self._poster.add(call, ChannelAnswered(channel, answered_ms))
         for call in found.doubted:
             self._poster.add(call, Doubted(now_ms))
@@ -123,7 +124,11 @@ class Reconciler:
             for each in more:
                 unheard = each.answered_unheard(snapshot.states)
                 findings.answered += [(each.call_id, channel) for channel in unheard]
-                if each.is_contradicted(snapshot.states):
+                a_channel = ids.split_call_id(each.call_id)[1]
+                held = snapshot.calls.get(a_channel)
+                if held is not None and each.is_behind(held):
+                    findings.behind[a_channel] = held
+                elif each.is_contradicted(snapshot.states):
                     findings.doubted.append(each.call_id)
             await asyncio.sleep(0)
         known = set(snapshot.calls)
@@ -160,7 +165,7 @@ class Reconciler:
             for a_channel, text in zip(some, digests, strict=True):
                 held = unknown[a_channel]
                 if held.a is not None or text:
-                    answered_ms = heard.answered_ms(a_channel)
+                    answered_ms = heard.answered_ms(a_channel, max(held.legs, default=0))
                     now_ms = self._clocks.now_ms(node)
                     found[a_channel] = held.found(a_channel, now_ms, text, answered_ms)
         return found

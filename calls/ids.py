@@ -25,7 +25,7 @@ LONGEST = 256
 _CALL_ID = re.compile(r"[a-z0-9-]+:[!-~]+")
 _ORDERED = "ordered-"
 _ORDERED_CHANNEL = re.compile(r"ordered-[0-9]{8}-[0-9a-f]+")
-_CREATED = re.compile(r"^(?P<a>.+)\.(?:b(?P<attempt>[0-9]+)(?:;[12])?|br)$")
+_CREATED = re.compile(r"^(?P<a>.+)\.(?:b(?P<attempt>[0-9]{1,4})(?:;[12])?|br)$")
 
 
 def call_id(node: str, channel_id: str) -> str:

@@ -14,6 +14,7 @@ from pydantic import Field
 from calls.api.auth import Bearer, of, staff_only
 from calls.api.live import router
 from calls.api.problems import Problem, ProblemDocument, redis_away
+from calls.machine.ordered import LONGEST_RING_S
 from calls.models import ApiToken
 from calls.placing.place import (
     LONGEST_KEY,
@@ -45,7 +46,7 @@ class CallToPlace(Schema):
     )
     trunk: str = Field("", max_length=64, description="a test call: the one trunk to go by")
     node: str = Field("", max_length=64, description="without it: the first that takes calls")
-    ring_timeout_s: Annotated[int, Field(ge=1, le=120)] = RING_TIMEOUT_S
+    ring_timeout_s: Annotated[int, Field(ge=1, le=LONGEST_RING_S)] = RING_TIMEOUT_S
 
 
 class PlacedDocument(Schema):

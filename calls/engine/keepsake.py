@@ -14,7 +14,9 @@ known of those calls goes back only where calls/engine/phones.py finds nothing o
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
+from typing import Any
 
+from calls.machine.ordered import LONGEST_RING_S
 from calls.machine.session import Phase, Session
 from calls.store.mailbox import Mailboxes
 from calls.store.mark import Mark
@@ -34,22 +36,29 @@ class Keepsake:
     def __init__(self, steady_s: Callable[[], float]) -> None:
         self._steady_s = steady_s
         self._ends: OrderedDict[str, tuple[float, Session | bytes]] = OrderedDict()
+        self._phones: OrderedDict[str, tuple[float, Session]] = OrderedDict()
+        """Of calls whose phone is being called; they ring for up to two minutes."""
 
     def let_go(self, session: Session) -> None:
         """The call's lock has been given up; what Asterisk could not tell of it is remembered."""
-        if session.phase in (Phase.CALLING, Phase.ENDING):
+        if session.phase is Phase.CALLING:
+            self._phones[session.call_id] = (self._steady_s(), session)
+            self._phones.move_to_end(session.call_id)
+            self._forget_old()
+            return
+        if session.order is not None:
+            self._phones.pop(session.call_id, None)
+        if session.phase is Phase.ENDING:
             self._keep(session.call_id, session)
-        elif session.order is not None:
-            self._ends.pop(session.call_id, None)
 
     def called(self) -> list[Session]:
         """The calls whose phone was being called when they were let go."""
         self._forget_old()
-        ends = (end for _, end in self._ends.values())
-        return [e for e in ends if isinstance(e, Session) and e.phase is Phase.CALLING]
+        return [session for _, session in self._phones.values()]
 
     def finished(self, call: str, record: bytes) -> None:
         """The call is over, and its record has been handed over."""
+        self._phones.pop(call, None)
         self._keep(call, record)
 
     async def after_loss(self, mark: Mark, mailboxes: Mailboxes) -> None:
@@ -66,15 +75,15 @@ class Keepsake:
         self._forget_old()
         called = len(self.called())
         for call, (_, end) in list(self._ends.items()):
-            if not isinstance(end, Session):
-                await mailboxes.hand_over_again(call, end)
-            elif end.phase is not Phase.CALLING:
+            if isinstance(end, Session):
                 await mailboxes.restore(end)
+            else:
+                await mailboxes.hand_over_again(call, end)
         logger.warning(
             "Redis (REDIS_URL) has lost data or was started again; it was given back what this "
             "worker knew of %d calls that have just ended. What became of %d phones that it called "
             "is looked at in a moment.",
-            len(self._ends) - called,
+            len(self._ends),
             called,
         )
 
@@ -84,9 +93,13 @@ class Keepsake:
         self._forget_old()
 
     def _forget_old(self) -> None:
-        oldest_s = self._steady_s() - KEPT_S
-        while self._ends:
-            call, (kept_s, _) = next(iter(self._ends.items()))
-            if kept_s >= oldest_s and len(self._ends) <= MOST:
-                return
-            del self._ends[call]
+        _forget(self._ends, self._steady_s() - KEPT_S)
+        _forget(self._phones, self._steady_s() - LONGEST_RING_S - KEPT_S)
+
+
+def _forget(kept: OrderedDict[str, Any], oldest_s: float) -> None:
+    while kept:
+        call, (kept_s, _) = next(iter(kept.items()))
+        if kept_s >= oldest_s and len(kept) <= MOST:
+            return
+        del kept[call]

@@ -17,9 +17,9 @@ from calls.machine.commands import LookUp
 from calls.machine.events import Listed
 from calls.store.mailbox import Mailboxes
 
-LOOK_AFTER_S, LOOKS = 3.0, 20
-"""When it is looked, and how often at a node that does not answer: comparisons have rebuilt by then
-what there is."""
+LOOK_AFTER_S, LOOKS = 3.0, 60
+"""When it is looked, and how often at a node that does not answer, or a phone that rings on while
+no comparison makes its call known: for as long as a phone may ring, and a minute."""
 
 
 class Phones:
@@ -52,4 +52,7 @@ class Phones:
                 continue
             if not seen.channels and not seen.bridge:
                 await self._mailboxes.restore(session)
+            elif not await self._mailboxes.is_known(session.call_id):
+                # Nobody has compared yet, as the bridge is away; it may still decline.
+                continue
             self._called.remove(session)

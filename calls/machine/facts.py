@@ -238,6 +238,8 @@ def _listed(session: Session, event: Listed) -> Session:
     asked = {channel for look in looks for channel in look.channel_ids}
     session = _without_kind(session, LookUp)
     a_asked = session.a_channel in asked
+    if a_asked and session.leg is not None and session.leg.channel_id in asked:
+        session = told_late.note_listed(session, event)
     if a_asked and session.a_channel not in event.channels and not session.a_gone:
         session = found_gone(session, session.a_channel, event.at_ms)
     elif event.channels.get(session.a_channel) == "Up":

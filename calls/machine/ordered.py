@@ -25,6 +25,8 @@ from cdr.record import Disposition, EndedBy
 
 SETUP_PATIENCE_MS = 5_000
 """How long the call may stay without news before Asterisk is asked."""
+LONGEST_RING_S = 120
+"""The longest that an order may let its phone ring."""
 ENTER_PATIENCE_MS = 1_000
 """How long after the caller's answer, or a request that had none, its entering must be heard."""
 RING_GRACE_MS = 5_000

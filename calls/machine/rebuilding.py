@@ -24,7 +24,7 @@ BEGUN_ANEW = "its call was forgotten by Redis and begun anew"
 def rebuild(call_id: str, event: CallFound) -> Session:
     """The session of a call of which nothing but this was found."""
     session = _session(call_id, event)
-    if _has_talked(event):
+    if _has_talked(event, session.order is not None):
         return _talking(session, event)
     if event.phone and session.order is not None:
         return ordered.found(session, event)
@@ -33,6 +33,26 @@ def rebuild(call_id: str, event: CallFound) -> Session:
     if ordered.is_forgotten(session):
         return ordered.forgotten(session, event.at_ms)
     return _anew(session, event)
+
+
+def caught_up(session: Session, event: CallFound) -> Session:
+    """A call of which Redis remembers less than there is: it went back to before an attempt that
+    has been answered since. What is under way for it is ended, and who talks goes on talking."""
+    up = [number for number, state in event.legs if state == "Up"]
+    if max(up, default=0) <= len(session.legs):
+        return session
+    found = rebuild(session.call_id, event)
+    known = {leg.number: leg for leg in session.legs if leg.channel_id and not leg.gone}
+    former = [replace(leg, gone=leg.number not in known and leg.gone) for leg in found.legs[:-1]]
+    found = replace(
+        found,
+        legs=(*former, found.legs[-1]),
+        started_ms=session.started_ms,
+        hops=session.hops,
+        canary=session.canary,
+        note=session.note,
+    )
+    return _without_former_legs(found, former)
 
 
 def _session(call_id: str, event: CallFound) -> Session:
@@ -108,9 +128,10 @@ def _leg(leg: Leg, state: str | None, event: CallFound) -> Leg:
     return leg
 
 
-def _has_talked(event: CallFound) -> bool:
+def _has_talked(event: CallFound, is_ordered: bool) -> bool:
     """Whether B had answered. An answered caller alone with a bridge had somebody in it."""
-    left_alone = event.up and event.bridge and not event.legs
+    # A phone that was called for an order was up before anybody was.
+    left_alone = event.up and event.bridge and not event.legs and not is_ordered
     return (
         event.answered_ms is not None or left_alone or any(state == "Up" for _, state in event.legs)
     )

@@ -132,7 +132,7 @@ ROWS = (
     on(CALLING, CallEntered, ordered.entered, to=(ROUTING, ENDING)),
     on(CALLING, ChannelLeft, unheard.caller_left, of=Side.A, to=(ENDING,)),
     on(CALLING, ChannelDestroyed, unheard.phone_left, of=Side.A, to=(ENDING,)),
-    on(CALLING, Listed, ordered.looked, to=(ROUTING, ENDING)),
+    on(CALLING, Listed, unheard.phone_looked, to=(ROUTING, ENDING)),
     # How a call begins
     on(ROUTING, RouteChosen, beginning.route, to=(RESERVING, SETUP, ENDING)),
     on(ROUTING, CallRefused, beginning.refuse, to=(ENDING,)),
@@ -159,6 +159,8 @@ ROWS = (
     on((CALLING, *UNANSWERED), ANY_END, unheard.talk_ends, of=Side.FORMER_B, to=(ENDING,)),
     on((SETUP, DIALLING), HangupRequested, unheard.talk_ends, of=Side.B, to=(ENDING,)),
     on((SETUP, DIALLING), ChannelLeft, unheard.talk_ends, of=Side.B, to=(ENDING,)),
+    # A comparison finds them talking in an attempt that is not remembered
+    on((CALLING, *UNANSWERED), CallFound, rebuilding.caught_up, to=(TALKING, ENDING)),
     # An attempt that was given up shows that it is still there
     on(RESERVING, SIGNS_OF_LIFE, former.end_again, of=(Side.B, Side.FORMER_B)),
     on((SETUP, DIALLING, TALKING), SIGNS_OF_LIFE, former.end_again, of=Side.FORMER_B),

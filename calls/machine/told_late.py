@@ -8,7 +8,7 @@ is known of the answer: the listener's memory first, else whether the channel wa
 from msgspec.structs import replace
 
 from calls import ids
-from calls.machine.events import ChannelEnd
+from calls.machine.events import ChannelEnd, Listed
 from calls.machine.session import BridgeState, Leg, Phase, Session
 from cdr.record import Outcome
 
@@ -34,10 +34,27 @@ def note(session: Session, event: ChannelEnd) -> Session:
         session,
         legs=(*others, leg),
         recovered=True,
+        # Before the route nobody knows more of whom to bill than the caller's channel says.
+        account=session.account or next(iter(session.account_keys), ""),
         # They talked in it, and the limit that they really had stood in Asterisk.
         bridge=BridgeState.MADE if session.bridge is BridgeState.NONE else session.bridge,
         max_call_s=session.max_call_s or DIALPLAN_LIMIT_S,
     )
+
+
+def note_listed(session: Session, event: Listed) -> Session:
+    """The same where a look finds the caller answered, and B, who was being called, gone: they
+    talked, and nobody heard anything of it. For how long nobody can tell: not at all."""
+    leg = session.leg
+    a_answered = not session.a_up and event.channels.get(session.a_channel) == "Up"
+    if not a_answered or session.phase not in (Phase.SETUP, Phase.DIALLING) or session.order:
+        return session
+    if leg is None or not leg.created or leg.gone or leg.channel_id in event.channels:
+        return session
+    if any(map(_was_given_up, session.legs)):
+        return session
+    answered = replace(leg, dialled=True, answered_ms=leg.answered_ms or event.at_ms)
+    return replace(session, legs=(*session.legs[:-1], answered), recovered=True)
 
 
 def _answer(session: Session, event: ChannelEnd) -> tuple[int, int]:
@@ -46,15 +63,30 @@ def _answer(session: Session, event: ChannelEnd) -> tuple[int, int]:
     A caller who was not up when the call began is answered by us alone, once B is up. When that
     was nobody can tell any more, so the talk counts from its end.
     """
+    attempt = ids.attempt_of(event.channel_id)
     if event.answered_leg:
-        return event.answered_leg, event.answered_ms
+        # Of another attempt's talk the end of one tells nothing: it may go on.
+        of_it = attempt in (0, event.answered_leg)
+        return (event.answered_leg, event.answered_ms) if of_it else (0, 0)
     if not event.up:
         return 0, 0
-    if event.channel_id != session.a_channel:
-        return ids.attempt_of(event.channel_id), event.at_ms
-    if session.a_up or session.order is not None:
+    if attempt:
+        return attempt, event.at_ms
+    if session.a_up or session.order is not None or any(map(_was_given_up, session.legs)):
+        # It was up for another reason, or may have been.
         return 0, 0
-    return max(1, len(session.legs)), event.at_ms
+    return _current(session), event.at_ms
+
+
+def _current(session: Session) -> int:
+    """The attempt under way, or the one that was about to be made."""
+    leg = session.leg
+    is_done = leg is None or leg.gone or not leg.channel_id
+    return len(session.legs) + is_done
+
+
+def _was_given_up(leg: Leg) -> bool:
+    return leg.outcome is Outcome.FAILED
 
 
 def _may_have_answered(session: Session, number: int) -> bool:
@@ -64,7 +96,7 @@ def _may_have_answered(session: Session, number: int) -> bool:
     if number != known:
         return known < number <= known + MOST_FORGOTTEN
     leg = session.legs[-1]
-    return bool(leg.channel_id) and not leg.gone and leg.outcome is not Outcome.FAILED
+    return bool(leg.channel_id) and not leg.gone and not _was_given_up(leg)
 
 
 def _with_legs(session: Session, upto: int) -> tuple[Leg, ...]:

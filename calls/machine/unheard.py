@@ -1,8 +1,9 @@
 """Ends of calls that heard no answer: some of them talked all the same (see told_late.py)."""
 
 from calls.machine import attempts, ending, ordered, talk
-from calls.machine.events import ChannelDestroyed, ChannelEnd
+from calls.machine.events import ChannelDestroyed, ChannelEnd, Listed
 from calls.machine.session import Session
+from cdr.record import Outcome
 
 
 def caller_left(session: Session, event: ChannelEnd) -> Session:
@@ -29,5 +30,13 @@ def talk_ends(session: Session, event: ChannelEnd) -> Session:
     return talk.answered(session, event) if _talked(session) else session
 
 
+def phone_looked(session: Session, event: Listed) -> Session:
+    """What Asterisk holds of an ordered call whose phone is being called."""
+    return talk.answered(session, event) if _talked(session) else ordered.looked(session, event)
+
+
 def _talked(session: Session) -> bool:
-    return session.leg is not None and session.leg.answered_ms is not None
+    """Whether the current attempt was answered. An answer that crossed with the end of one that was
+    given up is no talk: the caller waits for the next one."""
+    leg = session.leg
+    return leg is not None and leg.answered_ms is not None and leg.outcome is not Outcome.FAILED

@@ -380,6 +380,11 @@ class Mailboxes:
         if not (await self._finish(keys=keys, args=args))[0]:
             raise LockLost(f"Call {call}: its lock lapsed, another worker ends it.")
 
+    async def is_known(self, call: str) -> bool:
+        """Whether Redis holds the call's session, or its tombstone."""
+        session, over = await self._redis.hmget(call_key(call), ["session", "over"])
+        return bool(session or over)
+
     async def restore(self, session: Session) -> None:
         """Put a session back that Redis has lost; one that it knows, or that is over, stays."""
         keys = [call_key(session.call_id), ATTEND]

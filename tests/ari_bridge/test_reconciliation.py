@@ -13,7 +13,7 @@ from calls.clock import wall_clock_ms
 from calls.machine.events import CallFound, ChannelAnswered, Doubted
 from calls.machine.session import to_json
 from calls.store.mailbox import ATTEND, Mailboxes, connect
-from tests.machine.world import BRIDGE, CALL, A, b, entered, ringing
+from tests.machine.world import BRIDGE, CALL, A, b, entered, plan, ringing, target
 from tests.machine.world import talking as talking_world
 
 PHONE = ids.ordered_channel("token:1", "key", "20261129")
@@ -127,6 +127,48 @@ async def test_an_answer_that_nobody_took_in_is_told_with_its_time(
     (_, answered), (_, doubted) = collector.events
     assert answered == ChannelAnswered(b(), 77)
     assert isinstance(doubted, Doubted)
+
+
+async def test_a_call_whose_session_is_from_before_its_attempt_catches_up(
+    double, reconcile, collector, heard, clean_redis, caplog
+):
+    clean_redis.hset(f"ringmaster:call:{CALL}", "session", to_json(ringing().session))
+    clean_redis.zadd(ATTEND, {CALL: 2**52})
+    put(double, A)
+    put(double, b(2))
+    double.channels[b(2)].variables["RINGMASTER_CALL"] = "what was left on it"
+    heard.note(ChannelAnswered(b(2), 77))
+    await reconcile()
+
+    ((call, found),) = collector.events
+    assert call == CALL
+    assert isinstance(found, CallFound)
+    assert (found.legs, found.answered_ms) == (((2, "Up"),), 77)
+    assert (found.present, found.digest) == (True, "what was left on it")
+    assert "1 calls are not as remembered, 0 of which nothing was remembered" in caplog.text
+
+
+async def test_an_attempt_that_began_between_session_and_listing_is_no_news(
+    double, reconcile, collector, clean_redis, monkeypatch
+):
+    """The first look reads a session from before the attempt, the second one from after it."""
+    world = ringing(found=plan(target(), target("carrier-b")))
+    clean_redis.hset(f"ringmaster:call:{CALL}", "session", to_json(world.session))
+    clean_redis.zadd(ATTEND, {CALL: 2**52})
+    put(double, A)
+    put(double, b(2))
+    world.end(b(), 34, 503)
+    world.hear_all()
+    world.answer(b(2))
+    world.hear_all()
+
+    async def saved():
+        clean_redis.hset(f"ringmaster:call:{CALL}", "session", to_json(world.session))
+
+    monkeypatch.setattr(collector, "posted", saved)
+    await reconcile()
+
+    assert collector.events == []
 
 
 async def test_what_waits_in_the_mailbox_is_taken_into_account(

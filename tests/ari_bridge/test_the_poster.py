@@ -7,6 +7,7 @@ import redis
 import uvloop
 
 from ari_bridge import poster as poster_module
+from ari_bridge.heard import Heard
 from ari_bridge.poster import Poster
 from calls.machine.events import (
     ChannelAnswered,
@@ -262,3 +263,14 @@ async def test_past_what_memory_allows_the_oldest_go_and_it_is_said(nudger, capl
 
     assert [event.at_ms for event in poster._waiting[CALL]] == [2, 3, 4]
     assert "the oldest waiting events are dropped" in caplog.text
+
+
+async def test_a_channel_whose_attempt_is_no_number_of_64_bits_ends_no_poster(poster, clean_redis):
+    heard = Heard()
+    hostile = f"{A}.b{10**20}"
+    for event in (entered(), ChannelAnswered(hostile, 5), ChannelDestroyed(hostile, 6)):
+        poster.add(CALL, heard.note(event))
+    await poster.drain(2)
+
+    assert mail(clean_redis)[:1] == [entered()]
+    assert poster.waiting == 0

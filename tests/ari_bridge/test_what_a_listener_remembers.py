@@ -60,3 +60,31 @@ def test_asterisks_own_word_that_a_channel_was_up_is_kept():
             event = decode(message(kind, channel={"id": A, "state": state}))
             assert event is not None
             assert event.up is up
+
+
+def test_an_answer_that_crossed_with_the_end_of_its_attempt_is_told_by_nobody():
+    heard = Heard()
+    heard.note(ChannelAnswered(B1, 70))
+    heard.note(HangupRequested(B1, 71, 32, soft=True, up=True))
+
+    for end in (ChannelDestroyed(B1, 72, up=True), HangupRequested(A, 80, up=True)):
+        told = heard.note(end)
+        assert (told.answered_leg, told.up) == (0, False)
+    assert heard.answered_ms(A) is None
+
+
+def test_that_we_end_b_behind_its_caller_leaves_the_answer_what_it_was():
+    heard = Heard()
+    heard.note(ChannelAnswered(B1, 70))
+    heard.note(HangupRequested(A, 80))
+    heard.note(HangupRequested(B1, 81, 32, soft=True))
+
+    assert heard.note(ChannelDestroyed(B1, 82)).answered_leg == 1
+
+
+def test_when_an_attempt_answered_is_told_of_no_other():
+    heard = Heard()
+    heard.note(ChannelAnswered(B1, 70))
+
+    assert heard.answered_ms(A, 1) == 70
+    assert heard.answered_ms(A, 2) is None
