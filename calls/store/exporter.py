@@ -10,13 +10,14 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import redis
 from django.conf import settings
 from django.db import Error, close_old_connections, connection
-from django.db.models import Count, Min, Q
+from django.db.models import Count, Min, OuterRef, Q, Subquery
 from prometheus_client import CollectorRegistry, Metric, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -26,7 +27,7 @@ from calls.limits.health import states_of
 from calls.limits.rules import Health
 from calls.metrics import MOST_NAMES
 from calls.models import Trunk
-from calls.models.webhooks import WebhookEndpoint
+from calls.models.webhooks import WebhookDelivery, WebhookEndpoint
 from calls.store import rejected
 from calls.store.handover import handed_over
 from calls.store.impatient import impatient_redis
@@ -86,6 +87,11 @@ GAUGES = {
             "webhook_failing_seconds",
             "For how long the enabled webhook that fails longest has taken nothing; 0: none fails.",
         ),
+        _gauge(
+            "webhook_overdue_seconds",
+            "For how long the delivery to an enabled webhook that is due longest should have been "
+            "attempted; 0: none is due.",
+        ),
         _gauge("processes", "Processes that are alive.", "kind"),
         _gauge(
             "process_start_time_seconds",
@@ -121,8 +127,7 @@ class Exporter(Collector):
 
     def __init__(self) -> None:
         self._trunks: tuple[str, ...] = ()
-        self._webhooks: tuple[int, datetime | None] | None = None
-        """How many were disabled, and since when the one that fails longest does."""
+        self._webhooks: _Webhooks | None = None
         self._asked_s = float("-inf")
         self._lock = threading.Lock()
 
@@ -136,10 +141,9 @@ class Exporter(Collector):
         counted: list[Metric] = []
         told.gauge("database_up", float(self._read_names()))
         if self._webhooks is not None:
-            disabled, failing_since = self._webhooks
-            told.gauge("webhooks_disabled", disabled)
-            failing_ms = wall_clock_ms() - ms_of(failing_since) if failing_since else 0
-            told.gauge("webhook_failing_seconds", max(0, failing_ms) / 1000)
+            told.gauge("webhooks_disabled", self._webhooks.disabled)
+            told.gauge("webhook_failing_seconds", _seconds_since(self._webhooks.failing_since))
+            told.gauge("webhook_overdue_seconds", self._webhooks.overdue_s)
         try:
             felt = pulse()
             with impatient_redis(settings.REDIS_URL) as client:
@@ -198,12 +202,33 @@ class Exporter(Collector):
                 told.gauge(name, count, limit)
 
 
-def _look_at_webhooks() -> tuple[int, datetime | None]:
-    found = WebhookEndpoint.objects.aggregate(
-        disabled=Count("pk", filter=Q(enabled=False) & ~Q(disabled_because="")),
-        failing_since=Min("failing_since", filter=Q(enabled=True)),
+@dataclass(frozen=True, slots=True)
+class _Webhooks:
+    """What the database says of them. ``overdue_s`` is as old as the look: what is due is attempted
+    within a second, and would else seem to wait until the next look."""
+
+    disabled: int
+    failing_since: datetime | None
+    overdue_s: float
+
+
+def _look_at_webhooks() -> _Webhooks:
+    waiting = WebhookDelivery.objects.filter(
+        endpoint=OuterRef("pk"), state=WebhookDelivery.State.WAITING
     )
-    return found["disabled"], found["failing_since"]
+    next_due = Subquery(waiting.order_by("due_at").values("due_at")[:1])
+    enabled = Q(enabled=True)
+    found = WebhookEndpoint.objects.annotate(next_due=next_due).aggregate(
+        disabled=Count("pk", filter=~enabled & ~Q(disabled_because="")),
+        failing_since=Min("failing_since", filter=enabled),
+        due_since=Min("next_due", filter=enabled),
+    )
+    return _Webhooks(found["disabled"], found["failing_since"], _seconds_since(found["due_since"]))
+
+
+def _seconds_since(moment: datetime | None) -> float:
+    """0 for a moment that is not there or has not come."""
+    return 0.0 if moment is None else max(0, wall_clock_ms() - ms_of(moment)) / 1000
 
 
 class _Told:

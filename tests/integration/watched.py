@@ -37,7 +37,7 @@ SHORTER = (
     (r"\[15m\]", "[30s]"),
     (r"\[1h\]", "[30s]"),
     (r"\[1d\]", "[10m]"),
-    (r"_seconds\) > 60$", "_seconds) > 3"),
+    (r"_seconds\) > 60\b", "_seconds) > 3"),
     (r"_seconds\) > 3600$", "_seconds) > 3"),
     (r"events_waiting\) > 1000$", "events_waiting) > 20"),
 )

@@ -11,7 +11,7 @@ from django.db import OperationalError
 from django.utils import timezone
 
 from calls.models import Trunk
-from calls.models.webhooks import WebhookEndpoint
+from calls.models.webhooks import WebhookDelivery, WebhookEndpoint
 from calls.store import exporter
 from calls.store.exporter import Exporter
 from calls.store.handover import hand_over
@@ -95,6 +95,26 @@ def test_a_webhook_that_fails_is_told_before_it_is_disabled(clean_redis):
     fails.enabled = False
     fails.save()
     assert told()("ringmaster_webhook_failing_seconds") == 0, "nobody expects it to take anything"
+
+
+def test_a_delivery_that_nobody_attempts_is_told_though_redis_holds_nothing(clean_redis):
+    """The ends of calls wait in the database alone."""
+    crm = WebhookEndpoint.objects.create(name="crm", url="https://a.example/")
+    now = timezone.now()
+    for number, due_s in enumerate((30, -90)):
+        WebhookDelivery.objects.create(
+            endpoint=crm,
+            message_id=f"msg_{number}",
+            event="call.ended",
+            made_at=now,
+            due_at=now + timedelta(seconds=due_s),
+        )
+    assert told()("ringmaster_webhook_overdue_seconds") == pytest.approx(90, abs=5)
+    WebhookDelivery.objects.filter(message_id="msg_1").update(state="delivered")
+    assert told()("ringmaster_webhook_overdue_seconds") == 0, "its time has not come"
+    WebhookDelivery.objects.update(state="waiting")
+    WebhookEndpoint.objects.update(enabled=False)
+    assert told()("ringmaster_webhook_overdue_seconds") == 0, "what is disabled waits on purpose"
 
 
 def test_no_more_limits_than_there_is_room_for(clean_redis):
