@@ -97,6 +97,13 @@ def test_every_query_of_the_dashboard_has_an_answer_and_an_alert_fires_and_clear
     )
     for kind in ringmaster.stack.names:
         assert prometheus.query(f'process_cpu_seconds_total{{process="{kind}"}}')
+    with ringmaster.beside(["webhooks"], {}):
+        wait_for(
+            lambda: prometheus.query('process_cpu_seconds_total{process="webhooks"}'),
+            timeout_s=WAIT_S,
+            failure=lambda: "Prometheus hears nothing of the process that brings webhooks.",
+            poll_s=0.5,
+        )
     begun = "sum(ringmaster_calls_begun_total)"
     assert float(prometheus.query(begun)[0]["value"][1]) >= 12
     assert "RingmasterProcessMissing" not in prometheus.alerts()
