@@ -24,7 +24,7 @@ class Bearer(HttpBearer):
 
     def __init__(self, scope: str) -> None:
         super().__init__()
-        self._scope = scope
+        self.scope = scope
 
     def __call__(self, request: HttpRequest) -> ApiToken:
         found = super().__call__(request)
@@ -44,11 +44,11 @@ class Bearer(HttpBearer):
             raise Problem(401, "wrong-token", detail, headers=_CHALLENGE)
         _hold_up(f"token:{found.key}")
         found.note_use(address)
-        if not found.allows(self._scope):
-            detail = f"This needs the scope {self._scope}, which token {found.name} has not."
+        if not found.allows(self.scope):
+            detail = f"This needs the scope {self.scope}, which token {found.name} has not."
             raise Problem(403, "no-scope", detail)
         acts_by_token(found.who, found.user)
-        require(found, *SCOPES[self._scope].needs)
+        require(found, *SCOPES[self.scope].needs)
         return found
 
 

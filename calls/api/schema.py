@@ -1,11 +1,14 @@
-"""The schema of the API: what every address may answer besides what it says itself."""
+"""The schema of the API: which scope every address needs, and what it may answer besides what it
+says itself."""
 
+from collections.abc import Iterator
 from http.client import responses
-from typing import Any
+from typing import Any, cast
 
 from ninja import NinjaAPI
 from ninja.openapi.schema import OpenAPISchema
 
+from calls.api.auth import Bearer
 from calls.api.problems import CONTENT_TYPE, ProblemDocument
 
 EVERYWHERE = (401, 403, 422, 429, 500, 503)
@@ -20,10 +23,26 @@ class DescribedApi(NinjaAPI):
 
     def get_openapi_schema(self, **where: Any) -> OpenAPISchema:
         schema = super().get_openapi_schema(**where)
+        scopes = dict(self._scopes())
         for operations in schema["paths"].values():
             for operation in operations.values():
+                _say_scope(operation, scopes[operation["operationId"]])
                 _describe(operation)
         return schema
+
+    def _scopes(self) -> Iterator[tuple[str, str]]:
+        """The scope of each operation, by its id."""
+        for _, router in self._routers:
+            for view in router.path_operations.values():
+                for operation in view.operations:
+                    (bearer,) = operation.auth_callbacks
+                    yield str(operation.operation_id), cast(Bearer, bearer).scope
+
+
+def _say_scope(operation: dict[str, Any], scope: str) -> None:
+    told = operation.get("description", "")
+    operation["description"] = f"{told}\n\nNeeds the scope `{scope}`.".strip()
+    operation["security"] = [{Bearer.__name__: [scope]}]
 
 
 def _describe(operation: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from calls.clock import wall_clock_ms
 from calls.models import Account, Route, RouteTarget, Trunk, WebhookEndpoint
+from calls.models.tokens import SCOPES
 from calls.store.mailbox import ATTEND
 from tests.api.test_calls_and_records import record
 from tests.lab import live
@@ -80,6 +81,13 @@ def here(example: Example, names: dict[str, str], redis) -> str:
     for shown, real in names.items():
         command = command.replace(shown, real)
     return command
+
+
+def test_the_page_names_every_scope_and_whose_it_may_be():
+    told = re.findall(r"^\| `([a-z]+:[a-z]+)` \| (.+?) \| (yes)? ?\|$", PAGE, re.M)
+    assert told == [
+        (name, scope.words, "yes" if scope.accounts else "") for name, scope in SCOPES.items()
+    ]
 
 
 @pytest.mark.django_db(transaction=True)

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from calls.api import auth
 from calls.models import Account, ApiToken
-from calls.models.tokens import token_of
+from calls.models.tokens import SCOPES, token_of
 from project.access.roles import OPERATOR
 from tests.api.conftest import Program
 
@@ -143,4 +143,6 @@ def test_the_schema_is_there_for_everybody_and_names_every_address(stranger):
     assert {"/api/v1/calls", "/api/v1/cdrs/{call_id}", "/api/v1/explain"} <= set(schema["paths"])
     for path, methods in schema["paths"].items():
         for method, operation in methods.items():
-            assert operation["security"], (path, method)
+            ((scope,),) = [each["Bearer"] for each in operation["security"]]
+            assert scope in SCOPES, (path, method)
+            assert f"`{scope}`" in operation["description"], (path, method)

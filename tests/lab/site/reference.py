@@ -136,8 +136,13 @@ def api_page() -> str:
                 lines += ["", *_table(("parameter", "in", "kind"), rows)]
             if body := _content(told.get("requestBody", {})):
                 lines += ["", f"Takes {body}."]
-            for status, answer in told.get("responses", {}).items():
-                lines += ["", f"`{status}`: {_content(answer) or 'nothing'}."]
+            answers = {int(status): answer for status, answer in told["responses"].items()}
+            for status, answer in answers.items():
+                if status < 400:
+                    lines += ["", f"`{status}`: {_content(answer) or 'nothing'}."]
+            problems = {status: answer for status, answer in answers.items() if status >= 400}
+            kinds = dict.fromkeys(_content(answer) for answer in problems.values())
+            lines += ["", f"{', '.join(f'`{each}`' for each in problems)}: {', '.join(kinds)}."]
     for name, told in schema.get("components", {}).get("schemas", {}).items():
         rows = [
             (f"`{field}`", _kind(each), each.get("description", ""))
