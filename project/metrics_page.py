@@ -19,6 +19,14 @@ those who send `METRICS_TOKEN` as their bearer token.
         static_configs:
           - targets: ["127.0.0.1:8001"]
 
+and from another machine, by the web process (the name among `ALLOWED_HOSTS`; the file holds `METRICS_TOKEN`):
+
+      - job_name: ringmaster
+        scheme: https
+        authorization: {credentials_file: /etc/prometheus/ringmaster-token}
+        static_configs:
+          - targets: ["ringmaster.example"]
+
 What a process counts has the labels `process` (`bridge`, `calls`, `records`, `webhooks`) and
 `process_id` (its host and process id) beside those below, and is at most five seconds old. Take
 rates first, then sums: `sum by (disposition) (rate(ringmaster_calls_ended_total[5m]))`. A process
