@@ -19,7 +19,8 @@ those who send `METRICS_TOKEN` as their bearer token.
         static_configs:
           - targets: ["127.0.0.1:8001"]
 
-and from another machine, by the web process (the name among `ALLOWED_HOSTS`; the file holds `METRICS_TOKEN`):
+and from another machine, by the web process (the name is among `ALLOWED_HOSTS`, and the file holds
+`METRICS_TOKEN`):
 
       - job_name: ringmaster
         scheme: https

@@ -73,6 +73,11 @@ GAUGES = {
             "Events and sessions that could not be understood and wait for somebody to look at "
             "them.",
         ),
+        _gauge(
+            "ledger_balances",
+            "Whether the last check of the ledger found that every call of today and yesterday "
+            "(UTC) has its one record. Not told where nobody has checked for an hour.",
+        ),
         _gauge("traces_waiting", "Journals of calls that wait for the database."),
         _gauge("beginnings_waiting", "Beginnings of calls that the ledger has not taken in yet."),
         _gauge(
@@ -250,6 +255,8 @@ def _tell_pulse(told: _Told, felt: Pulse) -> None:
     told.gauge("cdrs_waiting", felt.records)
     told.gauge("cdr_lag_seconds", felt.lag_ms / 1000)
     told.gauge("cdrs_set_aside", felt.rejected)
+    if felt.light is not None and not felt.light.is_stale(wall_clock_ms()):
+        told.gauge("ledger_balances", float(felt.light.green))
     alive = Counter(process.kind for process in felt.processes)
     for kind in dict.fromkeys((*KINDS, *alive)):
         told.gauge("processes", alive[kind], kind)

@@ -40,6 +40,22 @@ with redis.Redis.from_url(settings.REDIS_URL) as client:
 assert keys, "nothing is set aside"
 assert not set_aside.drop(keys).left
 """
+LOSE = """
+from datetime import timedelta
+from django.utils import timezone
+from calls.store.ledger_light import check
+from cdr.models import BegunCall
+begun_at = timezone.now() - timedelta(minutes=5)
+BegunCall.objects.create(call_id="lab:1.1", begun_at=begun_at)
+assert not check().green
+"""
+"""Nobody wrote what became of it; looked at now, as the records worker does each minute."""
+FIND = """
+from calls.store.ledger_light import check
+from cdr.models import BegunCall
+BegunCall.objects.filter(call_id="lab:1.1").delete()
+assert check().green
+"""
 SUBSCRIBE = """
 from calls.models import WebhookEndpoint
 endpoint = WebhookEndpoint(name="crm", url={url!r}, events={events!r})
@@ -229,6 +245,13 @@ def records_wait(switch: Watched) -> Iterator[None]:
     yield
     switch.field.restore()
     switch.field.settle()
+
+
+@of("RingmasterLedgerRed")
+def a_call_without_a_record(switch: Watched) -> Iterator[None]:
+    switch.manage(LOSE)
+    yield
+    switch.manage(FIND)
 
 
 @of("RingmasterRecordsSetAside")

@@ -3,19 +3,22 @@
 import shutil
 import subprocess
 import time
+from dataclasses import asdict
 from datetime import timedelta
 from functools import partial
 
+import orjson
 import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
 from calls.models import Trunk
 from calls.models.webhooks import WebhookDelivery, WebhookEndpoint
-from calls.store import exporter
+from calls.store import exporter, ledger_light
 from calls.store.exporter import Exporter
 from calls.store.handover import hand_over
 from calls.store.heartbeats import PREFIX
+from calls.store.ledger_light import Light
 from calls.store.mailbox import ATTEND
 from calls.store.outbox import OUTBOX
 from calls.store.questions import STATES, WOULD
@@ -64,6 +67,24 @@ def test_calls_that_wait_records_that_wait_and_who_is_alive(clean_redis, setting
     assert of("ringmaster_processes", kind="bridge") == 2
     assert of("ringmaster_node_listeners", node="pbx1") == 1
     assert of("ringmaster_node_standbys", node="pbx1") == 1
+
+
+@pytest.mark.parametrize(("green", "balances"), [(True, 1), (False, 0)])
+def test_whether_every_call_has_its_record(clean_redis, green, balances):
+    _last_check(clean_redis, green, age_s=60)
+    assert told()("ringmaster_ledger_balances") == balances
+
+
+def test_a_ledger_that_nobody_has_checked_lately_is_not_told(clean_redis):
+    assert told()("ringmaster_ledger_balances") is None
+    _last_check(clean_redis, True, age_s=4_000)
+    assert told()("ringmaster_ledger_balances") is None
+
+
+def _last_check(client, green, age_s):
+    at_ms = int((time.time() - age_s) * 1000)
+    light = Light(at_ms, green, "It was looked at.", took_ms=5)
+    client.set(ledger_light.KEY, orjson.dumps(asdict(light)))
 
 
 def test_a_trunk_that_is_down_and_what_observed_limits_would_have_refused(clean_redis):

@@ -59,6 +59,7 @@ STORIES: dict[str, tuple[dict[str, str], int]] = {
     ),
     "RingmasterCallsWait": ({"ringmaster_mail_overdue_seconds": "0x20 4+15x{n} 0x60"}, 8),
     "RingmasterRecordsWait": ({"ringmaster_cdr_lag_seconds": "1x20 61+15x{n} 0x60"}, 12),
+    "RingmasterLedgerRed": ({"ringmaster_ledger_balances": "1x20 0x{n} 1x60"}, 24),
     "RingmasterRecordsSetAside": ({"ringmaster_cdrs_set_aside": "0x20 1x{n} 0x60"}, 12),
     "RingmasterEventsSetAside": ({"ringmaster_events_set_aside": "0x20 1x{n} 0x60"}, 12),
     "RingmasterCallsRecovered": (

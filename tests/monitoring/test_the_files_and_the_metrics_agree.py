@@ -3,6 +3,8 @@
 import json
 import re
 
+import pytest
+
 import ari_bridge.metrics
 import calls.metrics
 from calls.store.exporter import GAUGES
@@ -58,6 +60,16 @@ def test_every_panel_says_what_it_shows_and_none_covers_another():
         taken |= cells
     identifiers = [each["id"] for each in json.loads(DASHBOARD.read_text())["panels"]]
     assert len(identifiers) == len(set(identifiers))
+
+
+@pytest.mark.parametrize("title", ["What answers", "Ledger", "Processes alive", "Nodes"])
+def test_what_is_away_is_not_green(title):
+    (panel,) = [each for each in panels() if each["title"] == title]
+    told = panel["fieldConfig"]["defaults"]
+    at_zero = [step["color"] for step in told["thresholds"]["steps"] if not step["value"]]
+    for mapping in told.get("mappings", ()):
+        at_zero.append(mapping["options"]["0"]["color"])
+    assert at_zero[-1] == "red"
 
 
 def test_every_fault_of_the_chaos_table_is_told_whom_it_calls():
