@@ -289,7 +289,7 @@ class Mailboxes:
         news: News,
     ) -> list[bytes]:
         call = session.call_id
-        keys = [call_key(call), mail_key(call), ATTEND, _journal_key(call)]
+        keys = [call_key(call), mail_key(call), ATTEND, _journal_key(call), stream.BEGUN_STREAM]
         args: list[str | int | bytes] = [
             call,
             token,
@@ -373,7 +373,7 @@ class Mailboxes:
         ``page`` is the journal's last, ``news`` what webhooks are told of besides the end.
         """
         keys = [call_key(call), mail_key(call), ATTEND, stream.STREAM]
-        keys += [_journal_key(call), trace.STREAM]
+        keys += [_journal_key(call), trace.STREAM, stream.BEGUN_STREAM]
         args: list[str | int | bytes] = [call, token, TOMBSTONE_MS, stream.FIELD, record]
         args += [head, page, trace.MOST_WAITING]
         _add_news(keys, args, news)
@@ -387,13 +387,13 @@ class Mailboxes:
 
     async def restore(self, session: Session) -> None:
         """Put a session back that Redis has lost; one that it knows, or that is over, stays."""
-        keys = [call_key(session.call_id), ATTEND]
+        keys = [call_key(session.call_id), ATTEND, stream.BEGUN_STREAM]
         await self._restore(keys=keys, args=[session.call_id, to_json(session)])
 
     async def hand_over_again(self, call: str, record: bytes) -> None:
         """Hand a record over once more that Redis may have lost."""
-        keys = [call_key(call), stream.STREAM]
-        await self._hand_over(keys=keys, args=[TOMBSTONE_MS, stream.FIELD, record])
+        keys = [call_key(call), stream.STREAM, stream.BEGUN_STREAM]
+        await self._hand_over(keys=keys, args=[TOMBSTONE_MS, stream.FIELD, record, call])
 
     async def discard(self, call: str, token: str) -> None:
         """Forget a call that never began."""

@@ -15,6 +15,7 @@ from calls.engine import turn
 from calls.engine.keepsake import KEPT_S, MOST, Keepsake
 from calls.engine.phones import Phones
 from calls.machine.session import Phase
+from cdr.stream import BEGUN_STREAM
 from tests.engine.office import Killed, Office, Reaper
 from tests.engine.test_a_worker_may_die_anywhere import STORIES
 from tests.machine.world import CALL, A, World, b, plan, talking, target
@@ -64,6 +65,11 @@ class Forgetful(Office):
     @property
     def is_over(self):
         return self.nothing_left or super().is_over
+
+
+def noted(client) -> set[str]:
+    """The calls of whose begin the ledger hears."""
+    return {values[b"call"].decode() for _, values in client.xrange(BEGUN_STREAM)}
 
 
 def is_known(office: Office) -> bool:
@@ -122,6 +128,7 @@ async def test_the_call_has_its_record_wherever_redis_is_emptied(
         assert office.world.empty, (step, office.world.channels, office.world.bridges)
         assert {record.call_id for record in office.records} | {CALL} == {CALL}, step
         assert office.records or office.nothing_left, step
+        assert not office.records or CALL in noted(clean_redis), step
         # A caller who waits, with nothing left to tell what was tried, is routed from the first.
         dialled = [each for each in office.world.dialled if not kills or each == A]
         assert len(dialled) == len(set(dialled)), step

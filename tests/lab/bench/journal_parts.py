@@ -44,9 +44,9 @@ class Saves:
 
     async def one_call(self, *, journal: bool) -> None:
         """All its saves but the last one after the other, and its end with the last."""
-        call, mail, attend, pages, cdrs, traces = (
+        call, mail, attend, pages, cdrs, traces, begun = (
             f"ringmaster:{kind}:{CALL}"
-            for kind in ("call", "mail", "attend", "journal", "cdrs", "traces")
+            for kind in ("call", "mail", "attend", "journal", "cdrs", "traces", "begun")
         )
         await self._client.delete(call)
         await self._client.hset(call, "token", TOKEN)
@@ -55,11 +55,11 @@ class Saves:
             text = written(page) if journal else b""
             args: list[str | int | bytes] = [CALL, TOKEN, self.session, 0, 4000, ""]
             args += [f"{number}", text, 500, 1000]
-            await self._save(keys=[call, mail, attend, pages], args=args)
+            await self._save(keys=[call, mail, attend, pages, begun], args=args)
         head, text = (HEAD, written(last)) if journal else (b"", b"")
         end: list[str | int | bytes] = [CALL, TOKEN, 600_000, "record", RECORD, head, text, 1000]
         end.append(1000)
-        await self._finish(keys=[call, mail, attend, cdrs, pages, traces], args=end)
+        await self._finish(keys=[call, mail, attend, cdrs, pages, traces, begun], args=end)
 
 
 def written(page: Page) -> bytes:
