@@ -18,6 +18,9 @@ from cdr.models import DISPOSITIONS, Cdr, CdrAttempt
 from cdr.moments import moment_of, ms_of
 
 DEFAULT_WINDOW = timedelta(days=1)
+LONGEST_CALL = timedelta(days=1, hours=1)
+"""No call is longer: MAX_CALL_S is a day at most, and nobody is called for an hour. Records are
+found by when their calls began."""
 router = Router(tags=["call records"])
 
 
@@ -96,10 +99,13 @@ class CdrPage(Schema):
 
 
 class CdrFilter(Schema):
-    """Which records. Without ``since``: of the last day."""
+    """Which records. Without ``since`` and ``ended_since``: of the last day."""
 
     since: datetime | None = Field(None, description="started then or later")
     until: datetime | None = Field(None, description="started before then")
+    ended_since: datetime | None = Field(
+        None, description="ended then or later: for whoever fetches new records again and again"
+    )
     account: str = ""
     trunk: str = Field("", description="for tokens of staff")
     disposition: str = ""
@@ -116,8 +122,8 @@ class CdrFilter(Schema):
     summary="Call records",
 )
 def list_cdrs(request: HttpRequest, asked: Query[CdrFilter]) -> CdrPage:
-    """Go on with ``cursor`` = ``next`` and the other filters unchanged until there is none. A call
-    that ends meanwhile is newer, and changes none of the pages behind."""
+    """Go on with ``cursor`` = ``next`` and the other filters unchanged until there is none. Each
+    record comes once; one that is written meanwhile may come or not: ask again."""
     token = of(request)
     rows = _asked(_of_token(token), token, asked)
     if asked.cursor:
@@ -158,8 +164,16 @@ def _of_token(token: ApiToken) -> QuerySet[Cdr]:
 
 def _asked(rows: QuerySet[Cdr], token: ApiToken, asked: CdrFilter) -> QuerySet[Cdr]:
     until = asked.until
-    since = asked.since or (until or timezone.now()) - DEFAULT_WINDOW
+    ended_since = asked.ended_since and _aware(asked.ended_since)
+    if asked.since is not None:
+        since = asked.since
+    elif ended_since is not None:
+        since = ended_since - LONGEST_CALL
+    else:
+        since = (until or timezone.now()) - DEFAULT_WINDOW
     wanted = Q(started_at__gte=_aware(since))
+    if ended_since is not None:
+        wanted &= Q(ended_at__gte=ended_since)
     if until is not None:
         wanted &= Q(started_at__lt=_aware(until))
     if asked.disposition:

@@ -114,6 +114,19 @@ def test_records_are_found_by_what_is_asked(boss, program):
     assert len(all_pages(ask, "")) == 3
 
 
+def test_a_long_call_that_has_just_ended_is_among_the_new_records(boss, program):
+    """Whoever asks for what began since the last question never hears of it."""
+    now = timezone.now()
+    record(1, at=now - timedelta(hours=20), ended_at=now - timedelta(minutes=1))
+    record(2, at=now - timedelta(minutes=30), ended_at=now - timedelta(minutes=20))
+    record(3, at=now - timedelta(minutes=2), ended_at=now - timedelta(minutes=1))
+    ask = program(boss)
+    last = (now - timedelta(minutes=5)).isoformat().replace("+00:00", "Z")
+    assert all_pages(ask, f"since={last}") == ["pbx1:3.1"]
+    assert all_pages(ask, f"ended_since={last}&limit=1") == ["pbx1:3.1", "pbx1:1.1"]
+    assert all_pages(ask, f"ended_since={last}&since={last}") == ["pbx1:3.1"]
+
+
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=501", "callee=49x", "since=yesterday", "cursor=x", "disposition=x"]
 )
