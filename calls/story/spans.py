@@ -108,7 +108,8 @@ def _attempt(record: CallRecord, attempt: AttemptRecord) -> Span:
         ended_ms=max(began, attempt.ended_ms or record.ended_ms),
         attributes=_known(told),
         events=_moments(attempt),
-        failed=attempt.reason if attempt.answered_ms is None else "",
+        # Not the reason: Asterisk's refusal names the endpoint, and in it the number.
+        failed=str(attempt.outcome.value) if attempt.reason and attempt.answered_ms is None else "",
     )
 
 

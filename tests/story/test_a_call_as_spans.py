@@ -1,8 +1,9 @@
 """A call's journal as spans for OpenTelemetry: when what happened, and nobody's number."""
 
+from calls.machine.commands import CreateChannel
 from calls.story.spans import ROOT, spans, trace_id
-from tests.machine.world import CALL
-from tests.story.journals import answered, begun, refused_by_carrier
+from tests.machine.world import CALL, entered
+from tests.story.journals import BEGAN_MS, Noting, answered, begun, over, refused_by_carrier
 
 
 def by_name(course):
@@ -68,6 +69,21 @@ def test_no_number_is_told():
     told = repr([(span.name, span.attributes, span.events) for span in spans(course)])
     assert numbers - {""}
     assert not [number for number in numbers - {""} if number in told]
+
+
+def test_no_sentence_of_a_failure_tells_a_number():
+    """Asterisk's refusal names the endpoint, and the number in it."""
+    why = "Asterisk refused to create PJSIP/33123@carrier-a: 500 Allocation failed"
+    world = Noting(now_ms=BEGAN_MS, broken={CreateChannel: why})
+    world.hear(entered(BEGAN_MS, dialled="33123"))
+    course = over(world).course
+    (attempt,) = course.record.attempts
+    assert "33123" in attempt.reason
+
+    found = spans(course)
+
+    assert "33123" not in repr(found)
+    assert by_name(course)[f"attempt {attempt.trunk}"].failed == "failed"
 
 
 def test_ids_are_the_same_whoever_tells_the_call():
