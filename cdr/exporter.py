@@ -15,6 +15,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.db import Error
 from django.db.models import F, Q
 from django.utils import timezone
 
@@ -22,7 +23,7 @@ from cdr.errors import first_line
 from cdr.export import FORMATS, Row, rows
 from cdr.models import CdrExport
 from cdr.rounds import in_rounds
-from cdr.selection import selected
+from cdr.selection import Unselectable, selected
 
 LOOK_S = 2.0
 DEAD_S = 60.0
@@ -99,9 +100,17 @@ def carry_out(order: CdrExport, stop: threading.Event) -> None:
     except _Stopped:
         part.unlink(missing_ok=True)
         CdrExport.objects.filter(pk=order.pk).update(state=State.WAITING, written=0)
+    except Unselectable as error:
+        _finish(order, State.FAILED, str(error))
+    except Error:
+        raise
     except OSError as error:
         logger.error("Export %s could not be written to EXPORT_FOLDER: %s", order.pk, error)
         _finish(order, State.FAILED, f"The file could not be written: {first_line(error)}.")
+    except Exception:
+        # Else it would be taken up again and again, and no other order after it.
+        logger.exception("Export %s cannot be carried out.", order.pk)
+        _finish(order, State.FAILED, "The order cannot be carried out. The log says why.")
     else:
         _finish(order, State.DONE)
 

@@ -33,7 +33,7 @@ from cdr.exporter import file_of
 from cdr.models import Cdr, CdrExport, SavedView
 from cdr.pages import asks_for_fragment, fragment, page, permitted
 from cdr.paging import CAP
-from cdr.selection import OF_THE_PAGE, selected
+from cdr.selection import OF_THE_PAGE, Unselectable, selected
 from cdr.totals import TotalsPaginator, certainly_long, in_words
 
 COLUMNS = {
@@ -69,6 +69,10 @@ USUAL = (
     "links",
 )
 MOST_VIEWS = 50
+MOST_ORDERS = 5
+"""Exports of one user that wait to be written: a link on any page is enough to order one."""
+LONGEST_QUERY = 2_000
+"""As many characters of a query as an order keeps."""
 
 
 class CdrList(ChangeList):
@@ -167,20 +171,13 @@ def export(request: HttpRequest) -> HttpResponseBase:
     if form is None:
         raise Http404(f"Records are exported as {' or '.join(FORMATS)}.")
     query = _selecting(request)
-    queryset = selected(query)
+    try:
+        queryset = selected(query)
+    except Unselectable as error:
+        messages.error(request, str(error))
+        return HttpResponseRedirect(reverse("admin:cdr_cdr_changelist"))
     if queryset.order_by()[: CAP + 1].count() > CAP:
-        user: Any = request.user
-        CdrExport.objects.create(
-            owner=user,
-            form=form.name,
-            query=query[:2000],
-            zone=str(timezone.get_current_timezone()),
-        )
-        messages.success(
-            request,
-            f"These are more than {CAP:,} records. The file is written in the background; it is "
-            "offered here as soon as it is whole.",
-        )
+        _order(request, form.name, query)
         return HttpResponseRedirect(reverse("admin:cdr_exports"))
     name = f"call-records-{timezone.localtime():%Y-%m-%d-%H%M%S}.{form.name}"
     return StreamingHttpResponse(
@@ -188,6 +185,35 @@ def export(request: HttpRequest) -> HttpResponseBase:
         content_type=form.content_type,
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
     )
+
+
+def _order(request: HttpRequest, form: str, query: str) -> None:
+    """Order a file to be written in the background, unless it is ordered already, and say so."""
+    user: Any = request.user
+    asked: dict[str, Any] = {
+        "form": form,
+        "query": query,
+        "zone": str(timezone.get_current_timezone()),
+    }
+    open_states = (CdrExport.State.WAITING, CdrExport.State.RUNNING)
+    orders = CdrExport.objects.filter(owner=user, state__in=open_states)
+    known = orders.filter(**asked).exists()
+    if len(query) > LONGEST_QUERY:
+        # Cut, it might ask for more records than were asked for.
+        messages.error(request, "The address of this list is too long to be kept: use less of it.")
+    elif not known and orders.count() >= MOST_ORDERS:
+        messages.error(
+            request,
+            f"{MOST_ORDERS} exports of yours wait to be written: order this one after them.",
+        )
+    else:
+        if not known:
+            CdrExport.objects.create(owner=user, **asked)
+        messages.success(
+            request,
+            f"These are more than {CAP:,} records. The file is written in the background; it is "
+            "offered here as soon as it is whole.",
+        )
 
 
 @require_safe

@@ -133,3 +133,72 @@ def test_a_view_is_saved_shared_and_forgotten_by_its_owner(admin_client, client)
     assert client.post(f"{LIST}views/{view.pk}/forget/").status_code == 403
     admin_client.post(f"{LIST}views/{view.pk}/forget/")
     assert not client.get(LIST).context["views"]
+
+
+POISON = (
+    "window=all&started_at__gte=2026-13-45",
+    "window=all&started_at__gte=%00",
+    "window=all&nothing__like__this=1",
+    "window=all&account=" + "x" * 1_900,
+    "window=9999999999999999999999",
+    "q=%00",
+)
+"""Queries that the list refuses, or might: an order that was cut, or that an older version took."""
+
+
+@pytest.mark.parametrize("query", POISON)
+def test_an_order_that_cannot_be_read_stops_no_other(admin_user, exports, query):
+    store([record("pbx1:1")])
+    bad = CdrExport.objects.create(owner=admin_user, form="csv", query=query)
+    zone = CdrExport.objects.create(owner=admin_user, form="csv", query="window=all", zone="Mars/X")
+    form = CdrExport.objects.create(owner=admin_user, form="exe", query="window=all")
+    good = CdrExport.objects.create(owner=admin_user, form="csv", query="window=all")
+
+    exporter._carry_out_all(threading.Event())
+
+    for order in (bad, zone, form, good):
+        order.refresh_from_db()
+    assert good.state == CdrExport.State.DONE
+    assert bad.state in (CdrExport.State.DONE, CdrExport.State.FAILED)
+    assert zone.state == form.state == CdrExport.State.FAILED
+    assert zone.trouble == form.trouble == "The order cannot be carried out. The log says why."
+
+
+def test_a_query_too_long_to_be_kept_is_not_cut(admin_client, exports, monkeypatch):
+    """The end of it may be what leaves records out, or half of what is left cannot be read."""
+    asked = ALL | {"form": "csv", "account": "y" * 2_001}
+    monkeypatch.setattr(list_tools, "CAP", -1)
+
+    page = admin_client.get(f"{LIST}export/", asked, follow=True).content.decode()
+
+    assert "too long" in page
+    assert not CdrExport.objects.exists()
+
+
+def test_the_same_export_is_ordered_once_and_few_at_a_time(admin_client, exports, monkeypatch):
+    """A link on somebody else's page is enough to order one, and each is a file of all records."""
+    monkeypatch.setattr(list_tools, "CAP", -1)
+    store([record("pbx1:1")])
+    for _ in range(3):
+        admin_client.get(f"{LIST}export/", ALL | {"form": "csv"})
+    assert CdrExport.objects.count() == 1
+
+    for number in range(list_tools.MOST_ORDERS + 3):
+        page = admin_client.get(
+            f"{LIST}export/", ALL | {"form": "csv", "account": f"x{number}"}, follow=True
+        )
+    assert CdrExport.objects.count() == list_tools.MOST_ORDERS
+    assert "5 exports of yours wait" in page.content.decode()
+
+
+@pytest.mark.parametrize("query", POISON)
+def test_an_export_that_cannot_be_read_is_told_so(admin_client, exports, query):
+    store([record("pbx1:1")])
+
+    answer = admin_client.get(f"{LIST}export/?form=csv&{query}")
+
+    # A NUL is refused before anybody looks at the rest.
+    assert answer.status_code == 400 if "%00" in query else answer.status_code in (200, 302)
+    if answer.status_code == 302:
+        page = admin_client.get(answer["Location"]).content.decode()
+        assert "Nothing can be selected by this address" in page
