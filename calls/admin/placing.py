@@ -11,8 +11,17 @@ from django.shortcuts import get_object_or_404
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from calls.admin.explanation import MAY_ASK
 from calls.models import Account, Trunk
-from calls.placing.place import CannotPlace, Drained, KeyTaken, NewCall, place, record
+from calls.placing.place import (
+    CannotPlace,
+    Drained,
+    KeyTaken,
+    NewCall,
+    WouldBeRefused,
+    place,
+    record,
+)
 from calls.store.overview import AWAY
 from cdr.links import story_url
 from cdr.pages import page
@@ -85,7 +94,10 @@ def _test_call_page(request: HttpRequest, trunk: Trunk) -> HttpResponse:
         try:
             return HttpResponseRedirect(story_url(_placed(request, trunk, form)))
         except CannotPlace as error:
-            form.add_error(error.field if error.field in form.fields else None, str(error))
+            why = str(error)
+            if isinstance(error, WouldBeRefused) and not request.user.has_perms(MAY_ASK):
+                why = error.in_short
+            form.add_error(error.field if error.field in form.fields else None, why)
         except (Drained, KeyTaken) as error:
             form.add_error(None, str(error))
         except redis.RedisError:

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from ninja import Header, Schema, Status
 from pydantic import Field
 
-from calls.api.auth import Bearer, of, staff_only
+from calls.api.auth import Bearer, may, of, staff_only
 from calls.api.live import router
 from calls.api.problems import Problem, ProblemDocument, redis_away
 from calls.machine.ordered import LONGEST_RING_S
@@ -23,6 +23,7 @@ from calls.placing.place import (
     Drained,
     KeyTaken,
     NewCall,
+    WouldBeRefused,
     place,
     record,
 )
@@ -92,8 +93,11 @@ def place_call(
             new, by=token.who, orderer=f"token:{token.key}", key=idempotency_key or uuid4().hex
         )
     except CannotPlace as error:
-        wrong = [(error.field, str(error))] if error.field else []
-        raise Problem(422, "cannot-place", f"Nobody was called. {error}", wrong) from None
+        why = str(error)
+        if isinstance(error, WouldBeRefused) and not may(token, "routes:explain"):
+            why = error.in_short
+        wrong = [(error.field, why)] if error.field else []
+        raise Problem(422, "cannot-place", f"Nobody was called. {why}", wrong) from None
     except KeyTaken as error:
         raise Problem(422, "key-taken", f"Nobody was called. {error}") from None
     except Drained as error:

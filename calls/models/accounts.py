@@ -1,5 +1,6 @@
 """Who may call, and what."""
 
+from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -178,6 +179,10 @@ class Account(Counted):
             return
         had_before = Cdr.objects.filter(account=self.code).exists()
         self.code_since = timezone.now() if had_before else None
+
+    def had_its_code(self, at: datetime) -> bool:
+        """Whether what was noted under its code then is its own, and no former holder's."""
+        return self.code_since is None or at >= self.code_since
 
     @property
     def phone_names(self) -> tuple[str, ...]:

@@ -38,10 +38,17 @@ from calls.store.mailbox import Mailboxes, Ordered, connect
 from calls.whatif.explanation import chosen
 from calls.whatif.limit_steps import with_limits
 from cdr.moments import moment_of
+from cdr.record import Disposition
 
 RING_TIMEOUT_S = 30
 """How long a phone rings unless it is said otherwise."""
 LONGEST_KEY = 200
+NOT_NOW = "it cannot be put through now"
+IN_SHORT = {
+    Disposition.BLOCKED: "this number is not called",
+    Disposition.LIMITED: "a limit is reached",
+    Disposition.NO_ROUTE: "no route leads to this number",
+}
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +59,20 @@ class CannotPlace(CallError):
     def __init__(self, field: str, why: str) -> None:
         super().__init__(why)
         self.field = field
+
+
+class WouldBeRefused(CannotPlace):
+    """The account may not make this call now. The text is the decision's own, which may name
+    entries of the blocklist with their notes, limits and trunks; ``in_short`` is for those who may
+    not see them all."""
+
+    def __init__(self, found: Refusal, account: str) -> None:
+        super().__init__("number", f"The call would be refused: {found.reason}.")
+        of_account = (f"account {account} ", f"the limit is reached: account {account}: ")
+        about_number = found.disposition is Disposition.INVALID_NUMBER
+        known = about_number or found.reason.startswith(of_account)
+        why = found.reason if known else IN_SHORT.get(found.disposition, NOT_NOW)
+        self.in_short = f"The call would be refused: {why}."
 
 
 class Drained(CallError):
@@ -222,5 +243,5 @@ def _checked(new: NewCall, now_ms: int) -> str:
         # for whoever answers to hear that there is no room. Who tries a trunk wants to hear that.
         found = with_limits(found, now_ms, lasting=True)
     if isinstance(found, Refusal):
-        raise CannotPlace("number", f"The call would be refused: {found.reason}.")
+        raise WouldBeRefused(found, account.code)
     return caller

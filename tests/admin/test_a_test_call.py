@@ -6,7 +6,7 @@ import pytest
 from django.contrib.admin.models import LogEntry
 
 from calls.machine.events import CallOrdered, decode
-from calls.models import Account, Trunk
+from calls.models import Account, Block, Trunk
 from cdr.links import story_url
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clean_redis")]
@@ -54,6 +54,20 @@ def test_it_takes_both_permissions(signed_in, trunk, codenames, clean_redis):
     assert client.get(address(trunk)).status_code == 403
     order = {"number": "+4930123456", "account": "acme", "key": "a"}
     assert client.post(address(trunk), order).status_code == 403
+    assert not mail(clean_redis)
+
+
+def test_why_it_would_be_refused_is_for_those_who_may_see_all_that_decides(
+    tester, admin_client, trunk, clean_redis
+):
+    Block.objects.create(side="callee", prefix="4930", note="never pays")
+
+    told = tester.post(address(trunk), asked(tester, trunk)).content.decode()
+    known = admin_client.post(address(trunk), asked(admin_client, trunk)).content.decode()
+
+    assert "this number is not called" in told
+    assert "never pays" not in told
+    assert "never pays" in known
     assert not mail(clean_redis)
 
 

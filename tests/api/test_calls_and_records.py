@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from calls.clock import wall_clock_ms
 from calls.machine.events import HangupAsked, decode
+from calls.models import Account
 from cdr.models import Cdr, CdrAttempt
 from tests.api.test_who_may_ask import problem
 from tests.lab import live
@@ -48,6 +49,32 @@ def all_pages(ask, query):
         cursor = page.get("next")
         if not cursor:
             return found
+
+
+def test_an_account_does_not_find_out_by_which_trunk_its_calls_go(acme, boss, program, redis):
+    live.put(redis, [live.session(1, now_ms=wall_clock_ms(), account="acme")])
+    (trunk,) = {each["trunk"] for each in program(boss)("get", "calls").json()["calls"]}
+    assert trunk
+
+    ask = program(acme)
+
+    totals = [ask("get", f"calls?trunk={name}").json()["total"] for name in (trunk, "another", "")]
+    assert totals == [1, 1, 1]
+    assert program(boss)("get", "calls?trunk=another").json()["total"] == 0
+
+
+def test_a_call_from_before_an_account_got_its_code_is_not_its_own(acme, program, redis):
+    """It is of whoever had the code then, who may be renamed while the call is up."""
+    (call,) = live.put(redis, [live.session(1, now_ms=wall_clock_ms(), account="acme")])
+    ask = program(acme)
+    assert ask("get", "calls").json()["total"] == 1
+
+    Account.objects.filter(pk=acme.pk).update(code_since=timezone.now())
+
+    assert ask("get", "calls").json()["total"] == 0
+    problem(ask("get", f"calls/{call}"), 404, "not-found")
+    problem(ask("delete", f"calls/{call}"), 404, "not-found")
+    assert redis.llen(f"ringmaster:mail:{call}") == 0
 
 
 def test_an_account_sees_its_own_live_calls_only(acme, boss, program, redis):

@@ -8,7 +8,7 @@ from django.contrib.admin.models import LogEntry
 from django.db import connection
 
 from calls.machine.events import CallOrdered, decode
-from calls.models import Account, Drain, Limit, Route, RouteTarget, Trunk
+from calls.models import Account, Block, Drain, Limit, Route, RouteTarget, Trunk
 from calls.store.heartbeats import LAPSE_MS, PREFIX
 from calls.store.mailbox import ATTEND
 from cdr.stream import BEGUN_STREAM
@@ -170,6 +170,37 @@ def test_a_call_that_the_account_may_not_make_rings_no_phone(acme, trunk, progra
     told = problem(program(acme)("post", "calls", ALICE), 422, "cannot-place")
 
     assert "account acme may not call 4930123456" in told["detail"]
+    assert not orders(redis)
+
+
+SECRETS = ("never pays", "carrier-a", "secret-rule")
+
+
+@pytest.mark.parametrize("refused_by", ["block", "route", "limit", "trunk"])
+def test_who_places_calls_learns_no_entry_note_limit_or_trunk_that_refuses_them(
+    acme, boss, trunk, program, redis, redis_url, settings, refused_by
+):
+    """As its call records do not tell an account why, and by which carrier not."""
+    settings.LIMITS_REDIS_URL = redis_url
+    if refused_by == "block":
+        Block.objects.create(side="callee", prefix="4930", account=acme, note="never pays")
+    elif refused_by == "route":
+        Route.objects.create(prefix="4930", action="block", note="secret-rule")
+    elif refused_by == "limit":
+        Limit.objects.create(scope="global", metric="concurrent", value=1, note="secret-rule")
+        redis.zadd("ringmaster:limit:concurrent:global:", {"pbx1:1.1": 9_000_000_000_000})
+    else:
+        Trunk.objects.update(enabled=False)
+
+    told = program(acme)("post", "calls", ALICE)
+    known = program(boss)("post", "calls", ALICE | {"account": "acme"})
+    dull = program(boss, "calls:originate")("post", "calls", ALICE | {"account": "acme"})
+
+    assert told.status_code == known.status_code == dull.status_code == 422
+    for answer in (told, dull):
+        assert not [each for each in SECRETS if each in answer.content.decode()]
+        assert "The call would be refused: " in answer.json()["detail"]
+    assert told.json()["detail"] == dull.json()["detail"] != known.json()["detail"]
     assert not orders(redis)
 
 
