@@ -3,11 +3,12 @@
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from tests.lab.errors import LabError
-from tests.lab.packages import need_program
+from tests.lab.packages import need, need_program
 from tests.lab.processes import Child
 from tests.lab.waiting import wait_for
 
@@ -32,6 +33,7 @@ def banned(lines: str, filter_file: str | Path, folder: Path) -> list[str]:
     return re.findall(r"^[0-9a-f.:]+$", done.stdout, flags=re.M)
 
 
+WRITER = Path("/lib/systemd/systemd-journal-remote")
 DEFAULTS = Path("/etc/fail2ban")
 """What the package brings: its own filters and jails, before anybody changes them."""
 ACTION = """[Definition]
@@ -46,6 +48,41 @@ banaction_allports = lab
 ignoreself = false
 ignoreip =
 """
+
+
+def journal(folder: Path, units: Mapping[str, str]) -> Path:
+    """A journal of systemd's with these lines, as each unit's process wrote them just now.
+
+    Raises LabError where it cannot be made, or be read by fail2ban.
+    """
+    need(WRITER.exists, "systemd-journal-remote", purpose="systemd-journal-remote")
+    need(_reads_journals, "python3-systemd", purpose="python3-systemd")
+    text, at_us = "", time.time_ns() // 1000
+    for unit, lines in units.items():
+        for line in lines.splitlines():
+            at_us += 1
+            fields = {
+                "__REALTIME_TIMESTAMP": at_us,
+                "__MONOTONIC_TIMESTAMP": at_us,
+                "_BOOT_ID": "0123456789abcdef0123456789abcdef",
+                "_SYSTEMD_UNIT": unit,
+                "_HOSTNAME": "switch",
+                "SYSLOG_IDENTIFIER": "gunicorn",
+                "_PID": 7,
+                "PRIORITY": 6,
+                "MESSAGE": line,
+            }
+            text += "".join(f"{name}={value}\n" for name, value in fields.items()) + "\n"
+    export, made = folder / "journal.export", folder / "switch.journal"
+    export.write_text(text)
+    done = subprocess.run([WRITER, "-o", made, export], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return made
+
+
+def _reads_journals() -> bool:
+    found = ["/usr/bin/python3", "-c", "import systemd.journal"]
+    return subprocess.run(found, capture_output=True, check=False).returncode == 0
 
 
 class Daemon:

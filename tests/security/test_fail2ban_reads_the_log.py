@@ -11,7 +11,7 @@ from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from project import logs
 from tests.lab.errors import LabError
-from tests.lab.fail2ban import banned
+from tests.lab.fail2ban import Daemon, banned, journal
 from tests.lab.missing import cannot_be_had
 
 # All of them, as they need a program of the system's: none is for `make quick`.
@@ -120,3 +120,30 @@ def test_nothing_that_an_exception_says_bans_anybody(log, found):
 
     assert "ValueError" in log.getvalue()
     assert found() == []
+
+
+def test_the_jail_reads_the_journal_of_the_web_process_and_of_no_other(client, db, log, tmp_path):
+    """As it is in jail.d, but for the place of the journal."""
+    data = {"username": "kim", "password": "wrong"}
+    for _ in range(12):
+        client.post("/admin/login/", data, REMOTE_ADDR="192.0.2.1")
+    lines = log.getvalue()
+    units = {
+        "ssh.service": lines.replace("192.0.2.1", "198.51.100.9"),
+        "ringmaster-web.service": lines,
+    }
+    ours = FILTER.parents[1]
+    try:
+        made = journal(tmp_path, units)
+        jails = {
+            "ringmaster": {"backend": f"systemd[journalfiles={made}]"},
+            "asterisk": {"enabled": "false"},
+        }
+        fail2ban = Daemon(tmp_path, ours, jails)
+    except LabError as error:
+        cannot_be_had(error)
+    with fail2ban:
+        fail2ban.wait_for_ban("ringmaster", "192.0.2.1")
+
+    assert fail2ban.bans() == [("ringmaster", "192.0.2.1")]
+    assert "198.51.100.9" not in fail2ban.log()
