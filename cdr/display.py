@@ -1,13 +1,15 @@
 """How times, spans and causes are written in the admin."""
 
+import re
 from datetime import UTC, datetime
 from enum import StrEnum
 
 from django.utils import timezone
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString, mark_safe
 
 NEVER = "-"
+_CODE = re.compile(r"`([^`]+)`")
 
 
 def clock(ms: int) -> str:
@@ -63,6 +65,12 @@ def moment(time: datetime | None, form: Form = Form.SECONDS) -> SafeString | str
         form.value,
         _written(timezone.localtime(time), form),
     )
+
+
+def with_code(sentence: str) -> SafeString:
+    """A sentence with what stands between backticks as code, all of it escaped."""
+    # Escaping leaves backticks as they are.
+    return mark_safe(_CODE.sub(r"<code>\1</code>", escape(sentence)))  # noqa: S308
 
 
 def _written(time: datetime, form: Form) -> str:

@@ -196,6 +196,8 @@ def _told(request: HttpRequest, story: Story) -> dict[str, Any]:
         "pcap": f"{address.removesuffix('/')}.pcap",
         "sip_text": f"{address.removesuffix('/')}.sip.txt" if story.sip else "",
         "unread": story.course.unread,
+        # How many: what differs names limits, too, which not everybody may see.
+        "otherwise": len(story.otherwise),
     }
 
 

@@ -28,6 +28,7 @@ from calls.webhooks.endpoints import (
     save_new_secret,
     send_test,
 )
+from cdr.display import moment
 from cdr.hidden import HidesColumns
 from cdr.links import story_url
 from cdr.pages import page
@@ -185,7 +186,7 @@ class WebhookEndpointAdmin(HidesColumns, ModelAdmin):
 
     @display(description="last success", ordering="last_success_at")
     def last_success(self, endpoint: WebhookEndpoint) -> Any:
-        return endpoint.last_success_at or "never"
+        return moment(endpoint.last_success_at) if endpoint.last_success_at else "never"
 
     @display(description="deliveries")
     def its_deliveries(self, endpoint: WebhookEndpoint) -> str:

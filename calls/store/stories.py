@@ -17,6 +17,7 @@ from calls.machine.journal import encode_page, read
 from calls.machine.record import call_record
 from calls.machine.session import Session, to_json
 from calls.store.journals import kept_journal
+from calls.story.compare import Difference, of_commands
 from calls.story.retrace import Course, Decision, retrace
 from calls.story.sentence import sentence
 from calls.story.sip import SipMessage
@@ -46,6 +47,11 @@ class Story:
             return "Nothing of this call can be read."
         heard = call_record(session).sip_code_heard if session.ended_by is not None else None
         return sentence(session, wall_clock_ms(), heard)
+
+    @property
+    def otherwise(self) -> tuple[Difference, ...]:
+        """How this version would treat a call that is over otherwise than it was treated."""
+        return of_commands(self.course) if self.course.is_over else ()
 
     @property
     def tale(self) -> Tale:

@@ -1,4 +1,4 @@
-"""Times in templates as cdr.display writes them: ``{% load display %} {{ at|moment }}``."""
+"""In templates as cdr.display writes it: ``{% load display %} {{ at|moment }}``."""
 
 from django import template
 
@@ -6,3 +6,4 @@ from cdr import display
 
 register = template.Library()
 register.filter("moment", display.moment)
+register.filter("with_code", display.with_code)

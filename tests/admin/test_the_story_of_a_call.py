@@ -6,6 +6,7 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from msgspec.structs import replace
 
+from calls import causes
 from calls.clock import wall_clock_ms
 from calls.machine.events import ChannelAnswered, ChannelRinging
 from calls.routing.choice import Refusal
@@ -44,6 +45,13 @@ def test_a_call_that_is_over_tells_its_story(admin_client):
     assert "dial for 30 s" in page
     assert "route 33 (all): carrier-a" in page
     assert "This call is up" not in page
+
+
+def test_a_call_that_another_version_decided_is_told_as_such(admin_client, monkeypatch):
+    keep(answered())
+    assert "Another version" not in told(admin_client)
+    monkeypatch.setattr(causes, "NORMAL_CLEARING", 31)
+    assert "Another version of Ringmaster decided this call." in told(admin_client)
 
 
 def test_a_record_leads_to_its_story(admin_client):

@@ -59,7 +59,7 @@ CUT_OFF = """() => {
     return found;
 }"""
 """A text that ends in an ellipsis has its whole in a title."""
-TALLEST = 1600
+TALLEST = 1800
 
 
 @pytest.fixture(scope="package")

@@ -5,6 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from calls.clock import wall_clock_ms
 from calls.limits.rules import Skip
 from calls.machine.events import ChannelAnswered, ChannelRinging, Reserved
 from calls.routing.targets import Skipped
@@ -79,7 +80,7 @@ def test_a_ladder_is_zoomed(page, hunted):
 
 
 def test_a_live_story_goes_on_by_itself(page, clean_redis, picture):
-    world = begun()
+    world = begun(wall_clock_ms() - 4_000)
     put_live(clean_redis, world)
     page.goto(PAGE)
     expect(page.locator("#sentence")).to_contain_text("has been called for")

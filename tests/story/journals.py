@@ -56,10 +56,11 @@ class Noting(World):
             self.pages.append(page)
 
 
-def begun(**changes: object) -> Noting:
-    """A call whose B leg has been dialled."""
-    world = Noting(now_ms=BEGAN_MS, **changes)  # type: ignore[arg-type]
-    world.hear(entered(BEGAN_MS))
+def begun(at_ms: int = BEGAN_MS, **changes: object) -> Noting:
+    """A call that began then, whose B leg has been dialled."""
+    notebook = Notebook("w1.1", at_ms)
+    world = Noting(now_ms=at_ms, notebook=notebook, **changes)  # type: ignore[arg-type]
+    world.hear(entered(at_ms))
     world.hear_all()
     return world
 
