@@ -26,7 +26,7 @@ from cdr.sums import by_hour, by_key, causes_by_hour, causes_by_key, total
 GROUPS = {"trunk": "Trunk", "account": "Account", "prefix": "Prefix", "hour": "Hour"}
 WINDOWS = {"6h": 6, "24h": 24, "7d": 7 * 24, "30d": 30 * 24}
 LABELS = {"6h": "6 hours", "24h": "24 hours", "7d": "7 days", "30d": "30 days"}
-MOST = 200
+MOST = 100
 """Rows of a page; the export has all."""
 ENOUGH = 10
 """Seizures below which a rate says little: such rows come after those that say more."""
@@ -99,7 +99,7 @@ def reports_page(request: HttpRequest) -> HttpResponse:
         if not request.user.has_perm("cdr.export_cdr"):
             raise PermissionDenied
         return _csv(by, ordered, _causes(by, window))
-    shown = ordered[:MOST]
+    shown, records = ordered[:MOST], reverse("admin:cdr_cdr_changelist")
     causes = _causes(by, window, [key for key, _ in shown])
     context = {
         "groups": [(name, label, _address(asked, by=name)) for name, label in GROUPS.items()],
@@ -116,7 +116,7 @@ def reports_page(request: HttpRequest) -> HttpResponse:
             }
             for name, column in COLUMNS.items()
         ],
-        "lines": [_line(by, key, sums, causes.get(key, {})) for key, sums in shown],
+        "lines": [_line(by, key, sums, causes.get(key, {}), records) for key, sums in shown],
         "more": len(ordered) - MOST,
         "total": _cells(total(found.values())) if asked["by"] != "trunk" and found else (),
         "csv": _address(asked) + "&form=csv",
@@ -190,7 +190,8 @@ def _cells(sums: Sums) -> tuple[str, ...]:
     return tuple("-" if value is None else column.shown(value) for column, value in values)
 
 
-def _line(by: str, key: str, sums: Sums, causes: Mapping[str, int]) -> Line:
+def _line(by: str, key: str, sums: Sums, causes: Mapping[str, int], records: str) -> Line:
+    """``records`` is the address of their list."""
     worst = ", ".join(f"{cause} ({n:,})" for cause, n in worst_causes(causes, CAUSES))
     title, query = key or "none", {by: key, "window": "7d"}
     if by == "hour":
@@ -198,7 +199,7 @@ def _line(by: str, key: str, sums: Sums, causes: Mapping[str, int]) -> Line:
         title, query = moment(begin), _of_hour(begin)
     if by == "prefix":
         query = {"q": key, "window": "7d"}
-    link = f"{reverse('admin:cdr_cdr_changelist')}?{urlencode(query)}" if key else ""
+    link = f"{records}?{urlencode(query)}" if key else ""
     return Line(key, title, _cells(sums), worst, link)
 
 

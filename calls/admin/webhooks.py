@@ -92,9 +92,9 @@ class WebhookEndpointAdmin(HidesColumns, ModelAdmin):
     autocomplete_fields = ("account",)
     readonly_fields = (
         "how_it_does",
-        "last_success_at",
-        "failing_since",
-        "made_at",
+        "last_success",
+        "failing",
+        "made",
         "its_deliveries",
     )
     actions = ("test", "new_secret")
@@ -105,7 +105,7 @@ class WebhookEndpointAdmin(HidesColumns, ModelAdmin):
             {
                 "fields": (
                     ("how_it_does", "its_deliveries"),
-                    ("last_success_at", "failing_since", "made_at"),
+                    ("last_success", "failing", "made"),
                 )
             },
         ),
@@ -188,6 +188,14 @@ class WebhookEndpointAdmin(HidesColumns, ModelAdmin):
     def last_success(self, endpoint: WebhookEndpoint) -> Any:
         return moment(endpoint.last_success_at) if endpoint.last_success_at else "never"
 
+    @display(description="failing since")
+    def failing(self, endpoint: WebhookEndpoint) -> str:
+        return moment(endpoint.failing_since)
+
+    @display(description="made")
+    def made(self, endpoint: WebhookEndpoint) -> str:
+        return moment(endpoint.made_at)
+
     @display(description="deliveries")
     def its_deliveries(self, endpoint: WebhookEndpoint) -> str:
         address = reverse("admin:calls_webhookdelivery_changelist")
@@ -210,7 +218,7 @@ class WebhookDeliveryAdmin(ReadOnly, ModelAdmin):
         "call",
         "attempts",
         "shown_problem",
-        "made_at",
+        "made",
     )
     list_display_links = ("event",)
     list_filter = ("state", "endpoint", "event")
@@ -227,11 +235,11 @@ class WebhookDeliveryAdmin(ReadOnly, ModelAdmin):
             "What became of it",
             {
                 "fields": (
-                    ("state", "attempts", "due_at"),
-                    ("status", "took_ms", "settled_at"),
+                    ("state", "attempts", "due"),
+                    ("status", "took_ms", "settled"),
                     "problem",
                     "answer",
-                    ("made_at", "sent_again_by"),
+                    ("made", "sent_again_by"),
                 )
             },
         ),
@@ -261,6 +269,18 @@ class WebhookDeliveryAdmin(ReadOnly, ModelAdmin):
     @display(description="state", ordering="state", label=_COLOURS)
     def shown_state(self, delivery: WebhookDelivery) -> tuple[str, str]:
         return delivery.state, delivery.get_state_display().lower()
+
+    @display(description="made", ordering="made_at")
+    def made(self, delivery: WebhookDelivery) -> str:
+        return moment(delivery.made_at)
+
+    @display(description="next attempt")
+    def due(self, delivery: WebhookDelivery) -> str:
+        return moment(delivery.due_at if delivery.state == _State.WAITING else None)
+
+    @display(description="settled")
+    def settled(self, delivery: WebhookDelivery) -> str:
+        return moment(delivery.settled_at)
 
     @display(description="call", ordering="call_id")
     def call(self, delivery: WebhookDelivery) -> str:

@@ -49,6 +49,11 @@ CUT_OFF = """() => {
     if (page.scrollWidth > page.clientWidth) {
         found.push(`the page is ${page.scrollWidth} px wide in a window of ${page.clientWidth} px`);
     }
+    for (const card of document.querySelectorAll("#main .rm-card")) {
+        if (card.scrollWidth > card.clientWidth + 1) {
+            found.push(`the card "${card.textContent.trim().slice(0, 30)}" is too narrow`);
+        }
+    }
     for (const each of document.querySelectorAll("#main :is(td, th, button, a, label)")) {
         const hides = getComputedStyle(each).overflowX !== "visible";
         const explained = each.title || each.querySelector("[title]");
