@@ -25,24 +25,29 @@ from cdr.filters import EVERYTHING, WINDOWS, chosen_window
 from cdr.models import Cdr, HourlyCalls
 from cdr.paging import CappedPaginator
 from cdr.patience import limited, was_too_slow
+from cdr.rates import Sums
 from cdr.rollup import HOUR, hour_of
 from cdr.sums import of_key
 
 PIECES = tuple(timedelta(hours=hours) for hours in (1, 6, 24, 3 * 24, 7 * 24, 30 * 24, 90 * 24))
 """How far back from now a list is added up, one by one, where all at once took too long."""
-PLAIN = {"window", "account", "p", "o", "columns", "e"}
+PLAIN = {"window", "account", "trunk", "p", "o", "columns", "e"}
 """Parameters of a list whose records the hourly sums count too."""
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What was added up; ``since`` is where that ended for want of time."""
+    """What was added up; ``since`` is where that ended for want of time.
+
+    ``least``: there are so many calls and may be more, of which none was answered.
+    """
 
     calls: int = 0
     answered: int = 0
     talk_ms: int = 0
     billsec: int = 0
     since: datetime | None = None
+    least: bool = False
 
     def __add__(self, other: "Totals") -> "Totals":
         return Totals(
@@ -146,6 +151,9 @@ def in_words(
         return f"{found.calls:,} calls since {when(found.since)}: {found.sums}. {narrow}"
     if found.calls > paging.CAP:
         hours = known or by_the_hour(query, found.calls)
+        if hours is not None and hours.since is not None and hours.least:
+            more = f"More than {paging.CAP:,} calls."
+            return f"{more} Since {when(hours.since)}, by the hour: {hours.sums}."
         if hours is not None and hours.since is not None:
             return f"{hours.calls:,} calls since {when(hours.since)}, by the hour: {hours.sums}."
         return f"More than {paging.CAP:,} calls. Of the newest {found.calls:,}: {found.sums}."
@@ -166,10 +174,15 @@ def by_the_hour(
         return None
     now = now or timezone.now()
     first, last = hour_of(now - WINDOWS[chosen][1]), hour_of(now)
-    sums = of_key(*_whose(query), first, last + HOUR)
-    if sums.attempts < at_least:
+    whose = _whose(query)
+    if whose is None:
         return None
-    return Totals(sums.attempts, sums.answered, sums.talk_ms, sums.billsec, since=first)
+    sums = of_key(*whose, first, last + HOUR)
+    calls = _calls(whose[0], sums)
+    if calls < at_least:
+        return None
+    least = whose[0] is HourlyCalls.Kind.TRUNK
+    return Totals(calls, sums.answered, sums.talk_ms, sums.billsec, since=first, least=least)
 
 
 def certainly_long(query: Mapping[str, Any], now: datetime | None = None) -> Totals | None:
@@ -177,13 +190,24 @@ def certainly_long(query: Mapping[str, Any], now: datetime | None = None) -> Tot
 
     Its window begins somewhere in their first hour, which is left out here.
     """
-    found = by_the_hour(query, paging.CAP + 1, now)
-    if found is None or found.since is None:
+    found, whose = by_the_hour(query, paging.CAP + 1, now), _whose(query)
+    if found is None or found.since is None or whose is None:
         return None
-    begun = of_key(*_whose(query), found.since, found.since + HOUR)
-    return found if found.calls - begun.attempts > paging.CAP else None
+    begun = _calls(whose[0], of_key(*whose, found.since, found.since + HOUR))
+    return found if found.calls - begun > paging.CAP else None
 
 
-def _whose(query: Mapping[str, Any]) -> tuple[HourlyCalls.Kind, str]:
-    account = (query.get("account") or "").strip()
+def _whose(query: Mapping[str, Any]) -> tuple[HourlyCalls.Kind, str] | None:
+    """Whose sums the list's are; None where it is of an account on a trunk."""
+    account, trunk = ((query.get(name) or "").strip() for name in ("account", "trunk"))
+    if account and trunk:
+        return None
+    if trunk:
+        return HourlyCalls.Kind.TRUNK, trunk
     return HourlyCalls.Kind.ACCOUNT if account else HourlyCalls.Kind.ALL, account
+
+
+def _calls(kind: HourlyCalls.Kind, sums: Sums) -> int:
+    """How many records there are for certain. A trunk's sums count its attempts: it has the
+    records of those that were answered, and of others only where it was the last to be tried."""
+    return sums.answered if kind is HourlyCalls.Kind.TRUNK else sums.attempts

@@ -13,7 +13,7 @@ from cdr.models import Cdr
 from cdr.record import Disposition
 from cdr.totals import Totals, TotalsPaginator, in_words
 from cdr.writer import store
-from tests.cdr.made_up import record
+from tests.cdr.made_up import attempt, record
 
 pytestmark = pytest.mark.django_db
 
@@ -87,6 +87,33 @@ def test_no_record_is_read_for_what_the_hourly_sums_know(admin_client, monkeypat
     paginator = shown["cl"].paginator
     assert (str(paginator.count), paginator.num_pages) == ("60+", 2)
     assert len(shown["cl"].result_list) == (11 if query.get("p") else 50)
+
+
+def test_of_a_trunk_those_that_were_answered_are_known_and_that_there_are_more(
+    admin_client, monkeypatch
+):
+    monkeypatch.setattr(paging, "CAP", 3)
+    tried = (attempt(q850_cause=34, sip_code=503, answered_ms=None),)
+    answered = (attempt(number=2, trunk="carrier-b"),)
+    store([*(ago(2, n, attempts=(attempt(),)) for n in range(4)), busy(2, 7, attempts=tried)])
+    store(ago(2, n, trunk="carrier-b", attempts=(*tried, *answered)) for n in range(10, 14))
+    rollup.add_up()
+
+    with CaptureQueriesContext(connection) as asked:
+        told = sentence(admin_client, trunk="carrier-a")
+
+    assert not read_of_records(asked)
+    assert told.startswith("More than 3 calls. Since <time ")
+    assert told.endswith(", by the hour: 4 answered, 4:00 of talk, 240 billed seconds.")
+
+
+def test_of_an_account_on_a_trunk_the_hourly_sums_know_nothing(admin_client, monkeypatch):
+    monkeypatch.setattr(paging, "CAP", 3)
+    store(ago(2, n, attempts=(attempt(),)) for n in range(5))
+    rollup.add_up()
+    assert sentence(admin_client, trunk="carrier-a", account="demo") == (
+        "More than 3 calls. Of the newest 4: 4 answered, 4:00 of talk, 240 billed seconds."
+    )
 
 
 def test_calls_before_the_window_do_not_make_its_list_longer(admin_client, monkeypatch):
