@@ -50,7 +50,8 @@ CUT_OFF = """() => {
         found.push(`the page is ${page.scrollWidth} px wide in a window of ${page.clientWidth} px`);
     }
     for (const card of document.querySelectorAll("#main .rm-card")) {
-        if (card.scrollWidth > card.clientWidth + 1) {
+        // On a phone a wide table scrolls within its card.
+        if (innerWidth > 1200 && card.scrollWidth > card.clientWidth + 1) {
             found.push(`the card "${card.textContent.trim().slice(0, 30)}" is too narrow`);
         }
     }
