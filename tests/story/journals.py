@@ -1,6 +1,7 @@
 """Journals of whole calls, as a worker writes them, without a worker: the pure world, noting."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from calls.machine.events import Event
 from calls.machine.journal import Notebook, Page, read
@@ -56,16 +57,16 @@ class Noting(World):
             self.pages.append(page)
 
 
-def begun(at_ms: int = BEGAN_MS, **changes: object) -> Noting:
+def begun(at_ms: int = BEGAN_MS, **changes: Any) -> Noting:
     """A call that began then, whose B leg has been dialled."""
     notebook = Notebook("w1.1", at_ms)
-    world = Noting(now_ms=at_ms, notebook=notebook, **changes)  # type: ignore[arg-type]
+    world = Noting(now_ms=at_ms, notebook=notebook, **changes)
     world.hear(entered(at_ms))
     world.hear_all()
     return world
 
 
-def answered(talk_ms: int = 5_000, **changes: object) -> Noting:
+def answered(talk_ms: int = 5_000, **changes: Any) -> Noting:
     """A call that was answered, and that the caller hung up."""
     world = begun(**changes)
     world.ring(b())
@@ -78,7 +79,7 @@ def answered(talk_ms: int = 5_000, **changes: object) -> Noting:
     return over(world)
 
 
-def refused_by_carrier(cause: int, sip_code: int, attempt: int = 1, **changes: object) -> Noting:
+def refused_by_carrier(cause: int, sip_code: int, attempt: int = 1, **changes: Any) -> Noting:
     """A call whose first attempt the carrier ended so."""
     world = begun(**changes)
     world.now_ms += 400

@@ -12,6 +12,7 @@ import argparse
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 from tests.lab.asterisk import Asterisk
 from tests.lab.bench import contestants, load
@@ -86,7 +87,7 @@ def _say_memory(name: str, caller: Caller, contestant: Contestant, up: int) -> N
     calls = caller.start(load.AT_ONCE, talk_ms=TALK_MS, count=up, rate=RATE)
     calls.wait_until_answered(up, timeout_s=60)
     # Its last save comes after the caller has heard the answer; until then a worker has the call.
-    wait_for(lambda: not _held(product), timeout_s=20, failure="Workers hold calls on and on.")
+    wait_for(lambda: not _held(product), timeout_s=20, failure=lambda: "Workers hold calls.")
     used = (_memory(product) - before) / up
     calls.wait()
     contestant.settle()
@@ -133,11 +134,12 @@ def _memory(product: Product) -> int:
 
 def _held(product: Product) -> int:
     """How many live calls a worker has in hand, or are to be looked at soon."""
-    calls = product.redis.zrange("ringmaster:attend", 0, -1)
+    calls: Any = product.redis.zrange("ringmaster:attend", 0, -1)
     with product.redis.pipeline(transaction=False) as pipeline:
         for call in calls:
             pipeline.hexists(b"ringmaster:call:" + call, "token")
-        return sum(pipeline.execute())
+        held: list[bool] = pipeline.execute()
+    return sum(held)
 
 
 if __name__ == "__main__":
