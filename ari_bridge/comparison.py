@@ -37,7 +37,8 @@ class Expected:
     def is_behind(self, held: "Held") -> bool:
         """Whether an attempt is up of which the session does not know: Redis went back."""
         unknown = (state for n, (_, state) in held.legs.items() if n > self.last)
-        return not self.ending and "Up" in unknown
+        talks = any(answered for _, _, answered in self.legs)
+        return not (self.ending or talks) and "Up" in unknown
 
     def answered_unheard(self, states: Mapping[str, str]) -> list[str]:
         """The legs that are up, of whose answer nothing was heard."""

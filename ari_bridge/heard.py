@@ -6,6 +6,10 @@ from dataclasses import dataclass, replace
 from calls import ids
 from calls.machine.events import ChannelAnswered, ChannelEnd, ChannelEvent, HangupRequested
 
+CROSSES_MS = 2_000
+"""An answer that crosses with our end of its attempt comes milliseconds before it; so much later it
+is a talk that we end, whichever side is told of first."""
+
 
 @dataclass(slots=True)
 class _Answer:
@@ -56,7 +60,8 @@ def _told(event: ChannelEnd, answer: _Answer) -> ChannelEnd:
     if not ids.is_created_by_us(event.channel_id):
         answer.caller_left = True
     elif ids.attempt_of(event.channel_id) == answer.attempt and not answer.caller_left:
-        answer.given_up |= isinstance(event, HangupRequested) and event.soft
+        soon = event.at_ms < answer.at_ms + CROSSES_MS
+        answer.given_up |= isinstance(event, HangupRequested) and event.soft and soon
     if answer.given_up:
         return replace(event, up=False)
     return replace(event, answered_leg=answer.attempt, answered_ms=answer.at_ms, up=False)

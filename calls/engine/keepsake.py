@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from calls import ids
 from calls.machine.ordered import LONGEST_RING_S
 from calls.machine.session import Phase, Session
 from calls.store.mailbox import Mailboxes
@@ -36,6 +37,8 @@ class Keepsake:
     def __init__(self, steady_s: Callable[[], float]) -> None:
         self._steady_s = steady_s
         self._ends: OrderedDict[str, tuple[float, Session | bytes]] = OrderedDict()
+        self._ordered: OrderedDict[str, tuple[float, Session | bytes]] = OrderedDict()
+        """Of ordered calls, for as long as whoever called their phone remembers that."""
         self._phones: OrderedDict[str, tuple[float, Session]] = OrderedDict()
         """Of calls whose phone is being called; they ring for up to two minutes."""
 
@@ -74,7 +77,8 @@ class Keepsake:
         """
         self._forget_old()
         called = len(self.called())
-        for call, (_, end) in list(self._ends.items()):
+        ends = [*self._ends.items(), *self._ordered.items()]
+        for call, (_, end) in ends:
             if isinstance(end, Session):
                 await mailboxes.restore(end)
             else:
@@ -83,18 +87,21 @@ class Keepsake:
             "Redis (REDIS_URL) has lost data or was started again; it was given back what this "
             "worker knew of %d calls that have just ended. What became of %d phones that it called "
             "is looked at in a moment.",
-            len(self._ends),
+            len(ends),
             called,
         )
 
     def _keep(self, call: str, end: Session | bytes) -> None:
-        self._ends[call] = (self._steady_s(), end)
-        self._ends.move_to_end(call)
+        is_ordered = ids.is_ordered(ids.split_call_id(call)[1])
+        ends = self._ordered if is_ordered else self._ends
+        ends[call] = (self._steady_s(), end)
+        ends.move_to_end(call)
         self._forget_old()
 
     def _forget_old(self) -> None:
         _forget(self._ends, self._steady_s() - KEPT_S)
-        _forget(self._phones, self._steady_s() - LONGEST_RING_S - KEPT_S)
+        for kept in (self._ordered, self._phones):
+            _forget(kept, self._steady_s() - LONGEST_RING_S - KEPT_S)
 
 
 def _forget(kept: OrderedDict[str, Any], oldest_s: float) -> None:

@@ -48,6 +48,9 @@ QUIET_S = (0.5, 0.9)
 by its nudge; one whose nudge is lost is due a second after its event."""
 LOOK_AHEAD_MS = 400
 """How far a sweep looks ahead, a little more than the longest time to the next one."""
+COMPARED_S = 1.0
+"""For so long after Redis has lost data the sweeper leaves calls to the comparison: what Redis
+remembers of one may be older than its talk, and a turn would go on from there."""
 AT_A_SWEEP = 500
 """Calls that one look may find due."""
 LEFT_TO_OTHERS_MS = 30_000
@@ -79,6 +82,8 @@ class Runtime:
         """Nodes that this worker does not know, of which it has said so."""
         self._once_more: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._compared_s = 0.0
+        """Until when calls are left to the comparison, by the loop's clock."""
         self._phones: asyncio.Task[None] | None = None
         """Looks at phones that were called when Redis lost its data."""
         self._stopping = False
@@ -271,8 +276,9 @@ class Runtime:
                     self._look_what_is_wanted(),
                 )
                 if changed:
+                    self._compared_s = self._loop.time() + COMPARED_S
                     await self._after_loss()
-                if tap.is_shut:
+                if tap.is_shut or self._loop.time() < self._compared_s:
                     continue
             except redis.RedisError as error:
                 logger.warning("Redis does not answer the sweeper: %s", error)

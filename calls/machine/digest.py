@@ -7,8 +7,9 @@ the name of our application: Asterisk's listing does not tell whose a channel is
 answered. It is read only when a call is rebuilt (calls/machine/rebuilding.py).
 
 A JSON array, so nothing in a number or a name can break it, and it can be read on Asterisk's own
-console. Its first field is the version, `ORDERED_VERSION` where the order stands at its end; a text
-of another version, or none of ours, is no digest.
+console. Its first field is the version, `ORDERED_VERSION` where the order stands at its end,
+`UP_VERSION` of a caller whom the dialplan had answered; a text of another version, or none of ours,
+is no digest.
 """
 
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ VARIABLE = "RINGMASTER_CALL"
 ORDER_VARIABLE = "RINGMASTER_ORDER"
 VERSION = 1
 ORDERED_VERSION = 2
+UP_VERSION = 3
+"""As the first, of a caller who was up before anybody was called: being up tells nothing of B."""
 LONGEST = 4_000
 """Bytes. A variable of 8,000 came back whole from Asterisk 22.10.1. What is longer, by names full
 of control characters, is cut where it does not matter for the bill."""
@@ -53,6 +56,11 @@ class Digest:
     order: Order | None
 
 
+def was_up(text: str) -> bool:
+    """Whether the caller was up when the digest was left, before B could have answered."""
+    return text.startswith((f"[{UP_VERSION},", f"[{ORDERED_VERSION},"))
+
+
 def encode(session: Session) -> str:
     """The digest of a call as it is when its last attempt begins."""
     text = _encode(session, 256)
@@ -64,7 +72,7 @@ def _encode(session: Session, longest: int) -> str:
     plain_order = [] if order is None else [_plain_order(order, longest)]
     return orjson.dumps(
         [
-            VERSION if order is None else ORDERED_VERSION,
+            _version(session),
             session.started_ms,
             session.dialled[:longest],
             session.caller_number[:longest],
@@ -89,7 +97,7 @@ def decode(text: str, a_channel: str) -> Digest | None:
     """The digest that `encode` wrote for the call of this A channel; None when it is none."""
     try:
         version, *plain = orjson.loads(text)
-        if version not in (VERSION, ORDERED_VERSION):
+        if version not in (VERSION, ORDERED_VERSION, UP_VERSION):
             return None
         order = _order(*plain.pop()) if version == ORDERED_VERSION else None
         started_ms, *texts, max_call_s, capped_by, rules, legs = plain
@@ -115,6 +123,12 @@ def decode(text: str, a_channel: str) -> Digest | None:
         )
     except (ValueError, TypeError, IndexError):
         return None
+
+
+def _version(session: Session) -> int:
+    if session.order is not None:
+        return ORDERED_VERSION
+    return UP_VERSION if session.a_up else VERSION
 
 
 def _plain_order(order: Order, longest: int) -> list[Any]:

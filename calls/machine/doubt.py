@@ -3,7 +3,7 @@
 from msgspec.structs import replace
 
 from calls import causes
-from calls.machine import attempts, ending, facts, ordered, pending, slices, talk
+from calls.machine import attempts, ending, facts, ordered, pending, slices, talk, told_late
 from calls.machine.commands import DestroyBridge, Dial, Hangup, LimitChannel, Release
 from calls.machine.events import CommandFailed, Doubted, Listed
 from calls.machine.session import BridgeState, EndSign, Phase, Session
@@ -106,6 +106,8 @@ def looked_while_dialling(session: Session, event: Listed) -> Session:
 def _settle_unanswered(session: Session, event: Listed) -> Session | None:
     """What a look settles before the answer: the caller left, B left, or B is up. Else None."""
     leg = session.leg
+    if told_late.talks_later(session, event):
+        return replace(session, pending=(), wake_ms=event.at_ms + pending.ENDING_PATIENCE_MS)
     if leg is not None and leg.answered_ms is not None:
         # Also where the caller has gone meanwhile: they talked, and nobody heard of it.
         return talk.answered(session, event)

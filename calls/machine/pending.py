@@ -4,8 +4,9 @@ from collections.abc import Container, Iterable
 
 from msgspec.structs import replace
 
+from calls import ids
 from calls.machine.commands import AddToBridge, Command, CreateChannel, Dial, LookUp
-from calls.machine.session import Session
+from calls.machine.session import Phase, Session
 
 ENDING_PATIENCE_MS = 2_000
 """How long a channel that was told to end may stay silent before Asterisk is asked."""
@@ -43,11 +44,21 @@ def without_attempt_commands(session: Session) -> Session:
     return replace(session, pending=kept)
 
 
+def later_attempts(session: Session) -> tuple[str, ...]:
+    """The channels of attempts that Redis may have forgotten: it went back to before them."""
+    known = len(session.legs)
+    if session.phase not in (Phase.SETUP, Phase.DIALLING):
+        return ()
+    numbers = range(known + 1, known + len(session.targets) + 1)
+    return tuple(ids.b_channel(session.a_channel, number) for number in numbers)
+
+
 def look(session: Session, at_ms: int) -> Session:
     """Ask Asterisk what it holds of the call; the longer it stays silent, the more rarely."""
     channels = tuple(leg.channel_id for leg in session.legs if not leg.gone)
     if not session.a_gone:
         channels = (session.a_channel, *channels)
+    channels += later_attempts(session)
     patience = min(ENDING_PATIENCE_MS * 2**session.looks, MAX_PATIENCE_MS)
     session = replace(session, looks=min(session.looks + 1, 10), wake_ms=at_ms + patience)
     return add(session, LookUp(channels, session.bridge_id))

@@ -24,7 +24,7 @@ BEGUN_ANEW = "its call was forgotten by Redis and begun anew"
 def rebuild(call_id: str, event: CallFound) -> Session:
     """The session of a call of which nothing but this was found."""
     session = _session(call_id, event)
-    if _has_talked(event, session.order is not None):
+    if _has_talked(event):
         return _talking(session, event)
     if event.phone and session.order is not None:
         return ordered.found(session, event)
@@ -128,10 +128,10 @@ def _leg(leg: Leg, state: str | None, event: CallFound) -> Leg:
     return leg
 
 
-def _has_talked(event: CallFound, is_ordered: bool) -> bool:
+def _has_talked(event: CallFound) -> bool:
     """Whether B had answered. An answered caller alone with a bridge had somebody in it."""
-    # A phone that was called for an order was up before anybody was.
-    left_alone = event.up and event.bridge and not event.legs and not is_ordered
+    # A phone that was called for an order, or whom the dialplan answered, was up before B was.
+    left_alone = event.up and event.bridge and not event.legs and not digest.was_up(event.digest)
     return (
         event.answered_ms is not None or left_alone or any(state == "Up" for _, state in event.legs)
     )

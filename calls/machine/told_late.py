@@ -51,10 +51,16 @@ def note_listed(session: Session, event: Listed) -> Session:
         return session
     if leg is None or not leg.created or leg.gone or leg.channel_id in event.channels:
         return session
-    if any(map(_was_given_up, session.legs)):
+    if any(map(_was_given_up, session.legs)) or talks_later(session, event):
         return session
     answered = replace(leg, dialled=True, answered_ms=leg.answered_ms or event.at_ms)
     return replace(session, legs=(*session.legs[:-1], answered), recovered=True)
+
+
+def talks_later(session: Session, event: Listed) -> bool:
+    """Whether an attempt is up that Redis has forgotten; a comparison tells of it in a moment."""
+    known = {leg.channel_id for leg in session.legs} | {session.a_channel}
+    return any(state == "Up" for name, state in event.channels.items() if name not in known)
 
 
 def _answer(session: Session, event: ChannelEnd) -> tuple[int, int]:

@@ -5,7 +5,9 @@ import threading
 
 import pytest
 
+from calls.clock import steady_s
 from calls.engine import runtime as runtime_module
+from calls.engine.keepsake import Keepsake
 from calls.engine.runtime import Runtime
 from calls.engine.tasks import attend
 from calls.limits.rules import Book
@@ -75,6 +77,7 @@ class SlowEngine:
         self.began = threading.Semaphore(0)
         self.go = asyncio.Event()
         self.fault = None
+        self.keepsake = Keepsake(steady_s)
 
     async def attend(self, call):
         self.turns += 1
@@ -129,6 +132,35 @@ def test_a_turn_that_nobody_nudged_again_comes_once(runtime, slow):
     all_done(runtime)
 
     assert slow.turns == 1
+
+
+def test_after_redis_has_lost_data_a_due_call_is_left_to_the_comparison(
+    runtime, slow, clean_redis, monkeypatch
+):
+    """What Redis remembers of it may be older than its talk."""
+    monkeypatch.setattr(runtime_module, "COMPARED_S", 3_600)
+    swept = threading.Semaphore(0)
+    due = runtime._mailboxes.due
+
+    async def counted(*args):
+        found = await due(*args)
+        swept.release()
+        return found
+
+    def let_it_sweep():
+        for _ in range(3):
+            assert swept.acquire(timeout=PATIENCE_S), "the sweeper did not look"
+
+    monkeypatch.setattr(runtime._mailboxes, "due", counted)
+    let_it_sweep()
+    clean_redis.flushdb()
+    clean_redis.zadd(ATTEND, {CALL: 0})
+    let_it_sweep()
+    assert slow.turns == 0
+
+    runtime._compared_s = 0.0
+    slow.wait_for_turn()
+    let_go(runtime, slow)
 
 
 def test_calls_do_not_wait_for_each_other(runtime, slow):

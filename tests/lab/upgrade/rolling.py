@@ -43,7 +43,7 @@ def _steps(
             yield f"{name} {number}", partial(_worker, stack, name, newer)
     yield "webhooks", partial(_worker, seen_by.webhooks, "webhooks", newer)
     for number, stack in enumerate(seen_by.web, start=1):
-        yield f"web {number}", partial(_worker, stack, "web", newer)
+        yield f"web {number}", partial(_web, seen_by, number, stack, newer)
 
 
 def _migrate(made: Field, newer: Checkout) -> None:
@@ -64,3 +64,13 @@ def _worker(stack: Stack, name: str, newer: Checkout) -> None:
     stack.checkout = newer
     stack.restart(name)
     stack.wait_one_ready(name)
+
+
+def _web(seen_by: Witness, number: int, stack: Stack, newer: Checkout) -> None:
+    """The other one goes only once this one answers."""
+    _worker(stack, "web", newer)
+    wait_for(
+        lambda: seen_by.serves(number),
+        timeout_s=60,
+        failure=lambda: f"web {number} does not answer:\n{stack.log('web')[-2000:]}",
+    )

@@ -84,6 +84,10 @@ class Witness:
         self._thread.join()
         return self.asked
 
+    def serves(self, number: int) -> bool:
+        """Whether this `web` process answers: it listens some seconds before it does."""
+        return self._one(self._ports[number - 1], PATHS[0]) == "200"
+
     def told(self, calls: set[str]) -> tuple[int, int, int]:
         """How many (event, call) of these calls were told, are missing, and how many messages came
         more than once; waits for what is still under way."""
