@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -128,11 +128,17 @@ class WebhookEndpoint(models.Model):
                     {"events": f"The webhook of an account is not told of {', '.join(wrong)}."}
                 )
 
-    def wants(self, event: str, account: str) -> bool:
-        """Whether it is told of this event of a call of this account ('' = of no call's)."""
+    def wants(self, event: str, account: str, began: datetime | None = None) -> bool:
+        """Whether it is told of this event of a call of this account ('' = of no call's).
+
+        A call that ``began`` while another account had the code is that one's.
+        """
         if event not in self.events.split():
             return False
-        return self.account is None or self.account.code == account
+        if self.account is None:
+            return True
+        is_its_own = began is None or self.account.had_its_code(began)
+        return self.account.code == account and is_its_own
 
     def new_secret(self) -> str:
         """Give it a new secret, not saved yet, and return it: it is never shown again.

@@ -69,6 +69,8 @@ class Message:
     data: dict[str, Any]
     for_accounts: dict[str, Any] = field(default_factory=dict)
     """What an account's own endpoints are told instead; empty: the same."""
+    began: datetime | None = None
+    """When the call began that it is about: whoever had its account's code then is told."""
 
     @property
     def message_id(self) -> str:
@@ -99,7 +101,7 @@ def fan_out(messages: Iterable[Message], endpoints: Iterable[WebhookEndpoint]) -
         )
         for message in messages
         for endpoint in endpoints
-        if endpoint.wants(message.event, str(message.data.get("account", "")))
+        if endpoint.wants(message.event, str(message.data.get("account", "")), message.began)
     ]
     if rows:
         WebhookDelivery.objects.bulk_create(rows, ignore_conflicts=True, batch_size=500)
@@ -128,9 +130,8 @@ def alarmed(alarm: Alarm, sentence: str) -> None:
 
 def _ended(record: CallRecord) -> Message:
     told = document(record)
-    return Message(
-        "call.ended", record.call_id, moment_of(record.ended_ms), told, without_carriers(told)
-    )
+    at, began = moment_of(record.ended_ms), moment_of(record.started_ms)
+    return Message("call.ended", record.call_id, at, told, without_carriers(told), began)
 
 
 def waiting(client: "redis.Redis", most: int) -> list[tuple[bytes, Message | None]]:
@@ -148,9 +149,10 @@ def _read(values: dict[bytes, bytes]) -> Message | None:
         plain = orjson.loads(text)
         data = dict(plain["data"])
         told = {name: each for name, each in data.items() if name != "trunk"}
-        return Message(
-            event.decode(), str(plain["key"]), moment_of(int(plain["at_ms"])), data, told
-        )
+        started = data.get("started_at")
+        began = None if started is None else datetime.fromisoformat(str(started))
+        at = moment_of(int(plain["at_ms"]))
+        return Message(event.decode(), str(plain["key"]), at, data, told, began)
     except (ValueError, KeyError, TypeError, OverflowError):
         logger.error("An entry of %s cannot be read and is dropped: %.300r", OUTBOX, values)
         return None

@@ -5,6 +5,7 @@ import threading
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+import orjson
 import pytest
 import redis
 from asgiref.sync import sync_to_async
@@ -29,6 +30,7 @@ from calls.webhooks.deliveries import (
 from calls.webhooks.endpoints import send_test
 from calls.webhooks.request import Courier, Outcome
 from calls.webhooks.sender import Sender
+from cdr.moments import ms_of
 from tests.cdr.made_up import record
 from tests.lab.ports import free_port
 from tests.lab.waiting import wait_for
@@ -345,6 +347,34 @@ def test_an_accounts_webhook_is_told_of_its_calls_alone_and_nothing_of_carriers(
     assert ours.message_id == theirs.message_id
     assert "carrier-a" not in theirs.body
     assert "carrier-a" in ours.body
+
+
+def test_the_new_holder_of_a_code_is_told_nothing_of_the_former_ones_calls(make_endpoint):
+    """They are still up as the account is renamed; another one gets its code meanwhile."""
+    now = timezone.now()
+    another = Account.objects.create(code="acme", name="Another", code_since=now)
+    Account.objects.filter(pk=another.pk).update(code_since=now)
+    another.refresh_from_db()
+    make_endpoint("of-another", account=another, events="call.ended call.answered")
+    before, after = now - timedelta(minutes=5), now + timedelta(minutes=1)
+    calls = {"pbx1:1.1": before, "pbx1:1.2": after}
+    ended([record(call, account="acme", started_ms=ms_of(at)) for call, at in calls.items()])
+    entries = [
+        {
+            b"call.answered": orjson.dumps(
+                {
+                    "key": call,
+                    "at_ms": ms_of(at),
+                    "data": {"call_id": call, "account": "acme", "started_at": at.isoformat()},
+                }
+            )
+        }
+        for call, at in calls.items()
+    ]
+    fan_out([outbox._read(each) for each in entries], WebhookEndpoint.objects.all())
+
+    told = WebhookDelivery.objects.values_list("call_id", "event").order_by("event")
+    assert list(told) == [("pbx1:1.2", "call.answered"), ("pbx1:1.2", "call.ended")]
 
 
 def test_an_alarm_is_told_with_its_row(make_endpoint):
