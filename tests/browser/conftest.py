@@ -148,6 +148,8 @@ def picture(tmp_path: Path) -> Callable[..., None]:
     folder = SCREENS if os.environ.get("SCREENS") == "1" else tmp_path
 
     def take(page: Page, name: str) -> None:
+        # Its script comes after the page, and starts when all of that is read.
+        page.wait_for_function("window.Alpine && Alpine.$data(document.documentElement)")
         height = page.evaluate("document.scrollingElement.scrollHeight")
         page.set_viewport_size(LAPTOP | {"height": min(max(height, LAPTOP["height"]), TALLEST)})
         for scheme in ("light", "dark"):
