@@ -63,7 +63,11 @@ def manage(environment: Mapping[str, str], *arguments: str, checkout: Checkout =
         check=False,
     )
     if done.returncode:
-        told = f"{done.stdout[:2000]}{done.stderr[-2000:]}"
+        said = done.stdout
+        if len(said) > 4000:
+            # What it lists last may be the very thing.
+            said = f"{said[:2000]}\n[...]\n{said[-2000:]}"
+        told = f"{said}{done.stderr[-2000:]}"
         raise LabError(f"manage.py {arguments[0]} failed:\n{told}")
     return done.stdout
 

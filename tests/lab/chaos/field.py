@@ -153,7 +153,7 @@ class Field:
         try:
             lines = manage(self.environment, "ledger").splitlines()
         except LabError as error:
-            return str(error)
+            lines = str(error).splitlines()
         return "\n".join(line for line in lines if not line.startswith("recovered:"))
 
     def back_by_a_second(self) -> None:
