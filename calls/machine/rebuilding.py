@@ -8,13 +8,13 @@ that is called for an order rings on, and is connected to whom the order named.
 
 from msgspec.structs import replace
 
-from calls import causes, ids
+from calls import causes
 from calls.machine import digest, ending, ordered, pending, slices, talk
 from calls.machine.attempts import SETUP_PATIENCE_MS
 from calls.machine.commands import Answer, FindRoute, Hangup
 from calls.machine.events import CallFound
 from calls.machine.session import BridgeState, EndSign, Leg, Phase, Session
-from calls.machine.told_late import DIALPLAN_LIMIT_S
+from calls.machine.told_late import DIALPLAN_LIMIT_S, unknown_leg
 from calls.routing.choice import account_keys
 from cdr.record import Disposition, Outcome
 
@@ -96,22 +96,8 @@ def _legs(session: Session, event: CallFound) -> tuple[Leg, ...]:
     # A bridge without an attempt has had one.
     last = max((*known, *states, 1 if event.bridge else 0))
     return tuple(
-        _leg(known.get(number) or _unknown_leg(session, number), states.get(number), event)
+        _leg(known.get(number) or unknown_leg(session, number), states.get(number), event)
         for number in range(1, last + 1)
-    )
-
-
-def _unknown_leg(session: Session, number: int) -> Leg:
-    """An attempt of which only the number is known."""
-    return Leg(
-        number=number,
-        channel_id=ids.b_channel(session.a_channel, number),
-        trunk="",
-        callee=session.callee,
-        caller=session.caller,
-        ring_timeout_s=0,
-        started_ms=session.started_ms,
-        created=True,
     )
 
 
@@ -139,7 +125,7 @@ def _has_talked(event: CallFound) -> bool:
 
 def _talking(session: Session, event: CallFound) -> Session:
     answered_ms = event.answered_ms or event.at_ms
-    *former, leg = session.legs or (_unknown_leg(session, 1),)
+    *former, leg = session.legs or (unknown_leg(session, 1),)
     if leg.answered_ms is None:
         # It was answered, and is no more.
         leg = replace(leg, dialled=True, answered_ms=answered_ms)

@@ -105,18 +105,21 @@ def _may_have_answered(session: Session, number: int) -> bool:
     return bool(leg.channel_id) and not leg.gone and not _was_given_up(leg)
 
 
-def _with_legs(session: Session, upto: int) -> tuple[Leg, ...]:
-    """An attempt for each number; of one that was forgotten nothing is known but that."""
-    forgotten = (
-        Leg(
-            number=number,
-            channel_id=ids.b_channel(session.a_channel, number),
-            trunk="",
-            callee=session.callee,
-            caller=session.caller,
-            ring_timeout_s=0,
-            started_ms=session.started_ms,
-        )
-        for number in range(len(session.legs) + 1, upto + 1)
+def unknown_leg(session: Session, number: int) -> Leg:
+    """An attempt of which only the number is known."""
+    return Leg(
+        number=number,
+        channel_id=ids.b_channel(session.a_channel, number),
+        trunk="",
+        callee=session.callee,
+        caller=session.caller,
+        ring_timeout_s=0,
+        started_ms=session.started_ms,
+        created=True,
     )
-    return (*session.legs, *forgotten)
+
+
+def _with_legs(session: Session, upto: int) -> tuple[Leg, ...]:
+    """An attempt for each number, those that were forgotten too."""
+    forgotten = range(len(session.legs) + 1, upto + 1)
+    return (*session.legs, *(unknown_leg(session, number) for number in forgotten))

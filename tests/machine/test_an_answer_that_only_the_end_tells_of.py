@@ -59,6 +59,21 @@ def just_begun(world: World) -> Session:
     return begin(world.session.call_id, entered())
 
 
+def ordered_talk_that_is_forgotten() -> tuple[World, int]:
+    """They talk, and their session says that the phone is being called; when B answered."""
+    world = calling()
+    copy = world.session
+    world.pick_up()
+    world.hear_all()
+    world.answer(b())
+    world.hear_all()
+    assert world.session.phase is Phase.TALKING
+    answered_ms = world.session.answered_ms
+    world.told.clear()
+    world.session = copy
+    return world, answered_ms
+
+
 BEFORE = [Phase.ROUTING, Phase.RESERVING, Phase.SETUP, Phase.DIALLING]
 
 
@@ -174,16 +189,7 @@ def test_an_attempt_that_no_call_can_have_made_is_not_believed():
 @pytest.mark.parametrize("channel", [A, b()], ids=["phone", "callee"])
 @pytest.mark.parametrize("which", [0, 1, 2], ids=["hangup", "left", "destroyed"])
 def test_a_phone_that_was_called_for_an_order_has_its_talk_recorded(which, channel):
-    world = calling()
-    copy = world.session
-    world.pick_up()
-    world.hear_all()
-    world.answer(b())
-    world.hear_all()
-    assert world.session.phase is Phase.TALKING
-    answered_ms = world.session.answered_ms
-    world.told.clear()
-    world.session = copy
+    world, answered_ms = ordered_talk_that_is_forgotten()
     world.end(channel)
     world.hear(world.told.pop(which))
     world.hear_all()

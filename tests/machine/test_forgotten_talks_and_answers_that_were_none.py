@@ -18,6 +18,7 @@ from tests.machine.test_an_answer_that_only_the_end_tells_of import (
     Copied,
     given_up,
     just_begun,
+    ordered_talk_that_is_forgotten,
     talking,
 )
 from tests.machine.world import A, World, b, calling, dialling, entered, plan, rule, target
@@ -29,6 +30,19 @@ def hunting(**changes) -> Copied:
     world.hear(entered())
     world.hear_all()
     return world
+
+
+def talking_in_the_second_attempt() -> tuple[Copied, dict[Phase, Session]]:
+    """With the session as it was in each phase of the first attempt."""
+    world = hunting()
+    first = {**world.copies, Phase.ROUTING: just_begun(world)}
+    world.end(b(1), 34, 503)
+    world.hear_all()
+    world.answer(b(2))
+    world.hear_all()
+    assert world.session.phase is Phase.TALKING
+    world.told.clear()
+    return world, first
 
 
 def test_hunting_between_two_attempts_the_callers_end_tells_of_the_talk():
@@ -84,14 +98,7 @@ def test_a_forgotten_give_up_makes_no_answer():
 
 
 def test_an_ordered_call_whose_phone_is_only_heard_to_hang_up():
-    world = calling()
-    copy = world.session
-    world.pick_up()
-    world.hear_all()
-    world.answer(b())
-    world.hear_all()
-    world.told.clear()
-    world.session = copy
+    world, _ = ordered_talk_that_is_forgotten()
     world.end(A)
     world.hear(world.told.pop(0))
     world.told.clear()
@@ -276,14 +283,7 @@ def test_a_talk_that_redis_forgot_keeps_its_trunk():
 def test_no_second_phone_rings_beside_a_talk_of_a_forgotten_attempt():
     """Redis goes back to the first attempt's set-up while the second one's talk goes on. The
     comparison sees B 2 up and says nothing, as no session knows it."""
-    world = hunting()
-    first = dict(world.copies)
-    world.end(b(1), 34, 503)
-    world.hear_all()
-    world.answer(b(2))
-    world.hear_all()
-    assert world.session.phase is Phase.TALKING
-    world.told.clear()
+    world, first = talking_in_the_second_attempt()
     world.session = first[Phase.SETUP]
     world.saved = b""
     world.now_ms += 1_000
@@ -298,13 +298,7 @@ def test_no_second_phone_rings_beside_a_talk_of_a_forgotten_attempt():
 
 def test_a_talk_of_a_forgotten_attempt_is_not_cut_by_the_ringing_of_the_first_one():
     """The same, and the listener was started again: after 30 s the live talk is hung up."""
-    world = hunting()
-    first = dict(world.copies)
-    world.end(b(1), 34, 503)
-    world.hear_all()
-    world.answer(b(2))
-    world.hear_all()
-    world.told.clear()
+    world, first = talking_in_the_second_attempt()
     world.session = first[Phase.SETUP]
     world.heard = Heard()
     world.now_ms += 1_000
@@ -321,21 +315,6 @@ def test_a_talk_of_a_forgotten_attempt_is_not_cut_by_the_ringing_of_the_first_on
 
 
 UNANSWERED = [Phase.ROUTING, Phase.RESERVING, Phase.SETUP, Phase.DIALLING]
-
-
-def talking_in_the_second_attempt() -> tuple[Copied, dict[Phase, Session]]:
-    """With the session as it was in each phase of the first attempt."""
-    world = Copied(found=plan(target(), target("carrier-b")), rules=(rule(),))
-    world.hear(entered())
-    world.copies[Phase.ROUTING] = just_begun(world)
-    world.hear_all()
-    first = dict(world.copies)
-    world.end(b(1), 34, 503)
-    world.hear_all()
-    world.answer(b(2))
-    world.hear_all()
-    world.told.clear()
-    return world, first
 
 
 @pytest.mark.parametrize("phase", UNANSWERED)
@@ -369,14 +348,7 @@ def test_a_call_that_is_behind_and_whose_caller_has_left_ends(phase):
 
 @pytest.mark.parametrize("is_caller_there", [True, False])
 def test_an_ordered_call_that_is_behind_catches_up(is_caller_there):
-    world = calling()
-    copy = world.session
-    world.pick_up()
-    world.hear_all()
-    world.answer(b())
-    world.hear_all()
-    world.told.clear()
-    world.session = copy
+    world, _ = ordered_talk_that_is_forgotten()
     if not is_caller_there:
         del world.channels[A]
     compare(world)
