@@ -14,6 +14,7 @@ from unfold.widgets import (  # type: ignore[attr-defined]  # exported by no lis
     UnfoldAdminCheckboxSelectMultipleWidget,
 )
 
+from calls.admin.asked_by import FormKnowsRequest
 from calls.models import ApiToken
 from calls.models.changes import note
 from calls.models.tokens import SCOPES
@@ -74,7 +75,7 @@ def _beyond(maker: Any, scopes: str, *, of_account: bool) -> str:
     )
 
 
-class ApiTokenAdmin(HidesColumns, ModelAdmin):
+class ApiTokenAdmin(FormKnowsRequest, HidesColumns, ModelAdmin):
     """A token's secret is shown when it is made, and never again."""
 
     hidden = ("digest",)
@@ -104,13 +105,6 @@ class ApiTokenAdmin(HidesColumns, ModelAdmin):
         (None, {"fields": ("name", ("account", "user"), "scopes", ("enabled", "expires_at"))}),
         ("Use", {"fields": (("key", "made_at"), ("last_used_at", "last_used_from"))}),
     )
-
-    def get_form(
-        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
-    ) -> Any:
-        form: Any = super().get_form(request, obj, change=change, **kwargs)
-        form.request = request
-        return form
 
     def save_model(self, request: HttpRequest, obj: ApiToken, form: Any, change: bool) -> None:
         if not change:

@@ -17,6 +17,7 @@ from unfold.widgets import (  # type: ignore[attr-defined]  # exported by no lis
     UnfoldAdminCheckboxSelectMultipleWidget,
 )
 
+from calls.admin.asked_by import FormKnowsRequest
 from calls.models import WebhookDelivery, WebhookEndpoint
 from calls.models.webhooks import EVENTS, NEEDS
 from calls.webhooks.deliveries import send_again
@@ -73,7 +74,7 @@ class EndpointForm(ModelForm[WebhookEndpoint]):
         return url
 
 
-class WebhookEndpointAdmin(HidesColumns, ModelAdmin):
+class WebhookEndpointAdmin(FormKnowsRequest, HidesColumns, ModelAdmin):
     """A webhook's secret is shown when it is made, and never again."""
 
     hidden = ("salt", "former_salt", "proof")
@@ -115,13 +116,6 @@ class WebhookEndpointAdmin(HidesColumns, ModelAdmin):
         waiting = Count("deliveries", filter=Q(deliveries__state=_State.WAITING))
         rows: QuerySet[WebhookEndpoint] = super().get_queryset(request)
         return rows.annotate(waiting=waiting)
-
-    def get_form(
-        self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any
-    ) -> Any:
-        form: Any = super().get_form(request, obj, change=change, **kwargs)
-        form.request = request
-        return form
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         return self.fieldsets if obj else self.fieldsets[:1]

@@ -9,6 +9,7 @@ import hashlib
 import re
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
@@ -80,61 +81,54 @@ def sign_in(address: str, base: str, name: str) -> int:
     return session.post(f"{base}/admin/login/", data=data, timeout=30).status_code
 
 
-@pytest.mark.parametrize("form", ["text", "json"])
-def test_who_tries_passwords_or_tokens_is_banned_and_whoever_is_named_is_not(
-    ringmaster: Ringmaster, tmp_path: Path, form: str
-) -> None:
+@contextmanager
+def guarded_web(ringmaster: Ringmaster, folder: Path, **more: str) -> Iterator[tuple[str, Daemon]]:
+    """The web process, with these settings besides, and fail2ban on its log alone."""
     port = free_port()
-    base = f"http://{LOOPBACK}:{port}"
-    changes = {
-        "WEB_BIND": f"{LOOPBACK}:{port}",
-        "ALLOWED_HOSTS": LOOPBACK,
-        "LOG_FORMAT": form,
-    }
+    changes = {"WEB_BIND": f"{LOOPBACK}:{port}", "ALLOWED_HOSTS": LOOPBACK, **more}
     with ringmaster.beside(["web"], changes) as web:
         web.wait_ready()
         jails = {
             "ringmaster": {"backend": "polling", "logpath": web.folder / "web.log"},
             "asterisk": {"enabled": "false"},
         }
-        with daemon(tmp_path, jails) as fail2ban:
-            for number in range(OF_WEB):
-                sign_in("127.0.0.2", base, f"name-{number}")
-            fail2ban.wait_for_ban("ringmaster", "127.0.0.2")
+        with daemon(folder, jails) as fail2ban:
+            yield f"http://{LOOPBACK}:{port}", fail2ban
 
-            for number in range(OF_WEB):
-                token = f"rm_{number:012}_{VICTIM}"
-                headers = {"Authorization": f"Bearer {token}", "X-Forwarded-For": VICTIM}
-                browser("127.0.0.3").get(f"{base}/api/v1/cdrs", headers=headers, timeout=30)
-            fail2ban.wait_for_ban("ringmaster", "127.0.0.3")
 
-            names = (FORGED_LINE, f"{VICTIM} as 'kim'", f'x" {VICTIM}')
-            for name in names:
-                sign_in("127.0.0.4", base, name)
-            fail2ban.wait_until_found("ringmaster", "127.0.0.4", len(names))
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_who_tries_passwords_or_tokens_is_banned_and_whoever_is_named_is_not(
+    ringmaster: Ringmaster, tmp_path: Path, form: str
+) -> None:
+    with guarded_web(ringmaster, tmp_path, LOG_FORMAT=form) as (base, fail2ban):
+        for number in range(OF_WEB):
+            sign_in("127.0.0.2", base, f"name-{number}")
+        fail2ban.wait_for_ban("ringmaster", "127.0.0.2")
 
-            assert fail2ban.bans() == [("ringmaster", "127.0.0.2"), ("ringmaster", "127.0.0.3")]
-            assert f"Found {VICTIM}" not in fail2ban.log()
+        for number in range(OF_WEB):
+            token = f"rm_{number:012}_{VICTIM}"
+            headers = {"Authorization": f"Bearer {token}", "X-Forwarded-For": VICTIM}
+            browser("127.0.0.3").get(f"{base}/api/v1/cdrs", headers=headers, timeout=30)
+        fail2ban.wait_for_ban("ringmaster", "127.0.0.3")
+
+        names = (FORGED_LINE, f"{VICTIM} as 'kim'", f'x" {VICTIM}')
+        for name in names:
+            sign_in("127.0.0.4", base, name)
+        fail2ban.wait_until_found("ringmaster", "127.0.0.4", len(names))
+
+        assert fail2ban.bans() == [("ringmaster", "127.0.0.2"), ("ringmaster", "127.0.0.3")]
+        assert f"Found {VICTIM}" not in fail2ban.log()
 
 
 def test_who_is_locked_out_and_goes_on_is_banned_too(
     ringmaster: Ringmaster, tmp_path: Path
 ) -> None:
     """One name from one address: locked after the fifth, banned after the tenth."""
-    port = free_port()
-    base = f"http://{LOOPBACK}:{port}"
-    changes = {"WEB_BIND": f"{LOOPBACK}:{port}", "ALLOWED_HOSTS": LOOPBACK}
-    with ringmaster.beside(["web"], changes) as web:
-        web.wait_ready()
-        jails = {
-            "ringmaster": {"backend": "polling", "logpath": web.folder / "web.log"},
-            "asterisk": {"enabled": "false"},
-        }
-        with daemon(tmp_path, jails) as fail2ban:
-            heard = [sign_in("127.0.0.2", base, "kim") for _ in range(OF_WEB)]
+    with guarded_web(ringmaster, tmp_path) as (base, fail2ban):
+        heard = [sign_in("127.0.0.2", base, "kim") for _ in range(OF_WEB)]
 
-            assert heard == [200] * 4 + [429] * 6
-            fail2ban.wait_for_ban("ringmaster", "127.0.0.2")
+        assert heard == [200] * 4 + [429] * 6
+        fail2ban.wait_for_ban("ringmaster", "127.0.0.2")
 
 
 def daemon(folder: Path, jails: dict[str, dict[str, object]]) -> Daemon:
