@@ -55,6 +55,12 @@ GAUGES = {
     for each in (
         _gauge("redis_up", "Whether Redis (REDIS_URL) answers."),
         _gauge("limits_redis_up", "Whether the Redis of the limits (LIMITS_REDIS_URL) answers."),
+        _gauge(
+            "redis_clock_offset_seconds",
+            "How far the clock of the Redis that a setting names is ahead of the machine's that "
+            "answers Prometheus.",
+            "setting",
+        ),
         _gauge("database_up", "Whether the database answers within a second."),
         _gauge("calls_up", "Calls that are live."),
         _gauge(
@@ -154,6 +160,7 @@ class Exporter(Collector):
             with impatient_redis(settings.REDIS_URL) as client:
                 counted = handed_over(client)
                 _tell_waiting(told, client)
+                told.gauge("redis_clock_offset_seconds", _clock_offset_s(client), "REDIS_URL")
             _tell_pulse(told, felt)
             told.gauge("redis_up", 1)
         except redis.RedisError:
@@ -195,6 +202,9 @@ class Exporter(Collector):
             for key in (STATES, REFUSED, WOULD):
                 pipeline.hgetall(key)
             replies: list[Any] = pipeline.execute()
+            if settings.LIMITS_REDIS_URL != settings.REDIS_URL:
+                offset_s = _clock_offset_s(client)
+                told.gauge("redis_clock_offset_seconds", offset_s, "LIMITS_REDIS_URL")
         states, refused, would = replies
         unwell = states_of([part for pair in states.items() for part in pair])
         # One that is unwell is told even where the database has not named it.
@@ -284,6 +294,14 @@ def _tell_waiting(told: _Told, client: "redis.Redis") -> None:
         told.gauge(name, count)
     lag_ms = wall_clock_ms() - int(outbox[0][0].partition(b"-")[0]) if outbox else 0
     told.gauge("webhook_outbox_lag_seconds", max(0, lag_ms) / 1000)
+
+
+def _clock_offset_s(client: "redis.Redis") -> float:
+    """How far its clock is ahead of ours, as of the middle of the question; off by half of what the
+    answer took at most. Of a client that is connected, or connecting would be among that."""
+    asked_s = time.time()
+    seconds, microseconds = client.time()
+    return seconds + microseconds / 1e6 - (asked_s + time.time()) / 2
 
 
 def _most(totals: Mapping[bytes, bytes]) -> list[tuple[str, int]]:

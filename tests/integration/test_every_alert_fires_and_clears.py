@@ -17,6 +17,7 @@ from calls.store.mailbox import ATTEND, call_key, mail_key
 from cdr.stream import FIELD, STREAM
 from tests.integration.watched import Watched, watched
 from tests.lab.chaos.clocks import STEP_S, SteppedClock
+from tests.lab.chaos.faults import redis_own_clock
 from tests.lab.errors import LabError
 from tests.lab.missing import cannot_be_had
 from tests.lab.ports import LOOPBACK, free_port
@@ -377,6 +378,14 @@ def a_workers_clock_is_wrong(switch: Watched) -> Iterator[None]:
     clock.step(0)
     stack.restart("calls")
     switch.field.restore()
+
+
+@of("RingmasterRedisClockOff")
+def the_clock_of_redis_is_wrong(switch: Watched) -> Iterator[None]:
+    with redis_own_clock(switch.field):
+        assert switch.field.clock is not None
+        switch.field.clock.step(-STEP_S)
+        yield
 
 
 def test_every_alert_is_tried() -> None:

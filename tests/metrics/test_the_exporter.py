@@ -69,6 +69,19 @@ def test_calls_that_wait_records_that_wait_and_who_is_alive(clean_redis, setting
     assert of("ringmaster_node_standbys", node="pbx1") == 1
 
 
+def test_how_far_the_clock_of_redis_is_from_ours(clean_redis, settings, monkeypatch):
+    offset = "ringmaster_redis_clock_offset_seconds"
+    assert told()(offset, setting="REDIS_URL") == pytest.approx(0, abs=1)
+    assert told()(offset, setting="LIMITS_REDIS_URL") is None, "it is the same server"
+
+    host, _, database = settings.REDIS_URL.rpartition("/")
+    settings.LIMITS_REDIS_URL = f"{host}/{int(database) + 1}"
+    ours = time.time
+    monkeypatch.setattr(exporter.time, "time", lambda: ours() + 30)
+    for setting in ("REDIS_URL", "LIMITS_REDIS_URL"):
+        assert told()(offset, setting=setting) == pytest.approx(-30, abs=1)
+
+
 @pytest.mark.parametrize(("green", "balances"), [(True, 1), (False, 0)])
 def test_whether_every_call_has_its_record(clean_redis, green, balances):
     _last_check(clean_redis, green, age_s=60)

@@ -106,6 +106,10 @@ STORIES: dict[str, tuple[dict[str, str], int]] = {
         {'ringmaster_node_clock_offset_seconds{node="a",process_id="a:1"}': "0.1x20 -4x{n} 0.1x60"},
         12,
     ),
+    "RingmasterRedisClockOff": (
+        {'ringmaster_redis_clock_offset_seconds{setting="REDIS_URL"}': "0.1x20 -4x{n} 0.1x60"},
+        12,
+    ),
 }
 BEGINS = {"RingmasterFewAnswers": 240}
 """The step at which it goes wrong, where that is not the twentieth."""

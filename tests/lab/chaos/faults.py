@@ -186,7 +186,7 @@ def _listener_own_clock(field: Field) -> Iterator[None]:
 
 
 @contextmanager
-def _redis_own_clock(field: Field) -> Iterator[None]:
+def redis_own_clock(field: Field) -> Iterator[None]:
     """Redis has a clock of its own, ``field.clock``, until the row is over."""
     field.clock = SteppedClock()
     for environment in (field.clock.environment_of_redis, {}):
@@ -252,7 +252,7 @@ FAULTS = (
           _steps, each_s=2 * HOLD_S + 2, strikes=2,
           prepared=_listener_own_clock),
     Fault("redis-clock", "the clock of Redis steps 30 s ahead, then behind",
-          _steps, each_s=2 * HOLD_S + 2, strikes=2, prepared=_redis_own_clock),
+          _steps, each_s=2 * HOLD_S + 2, strikes=2, prepared=redis_own_clock),
     Fault("everything", "kill -9 of everything but Asterisk and PostgreSQL at once",
           _everything, each_s=10, strikes=2, refuses=True),
 )  # fmt: skip
