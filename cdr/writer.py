@@ -8,6 +8,7 @@ What goes wrong, and what follows:
 * database or Redis away, tables missing: entries stay pending, the writer tries again;
 * an entry that is no record, or that the database refuses: moved to the rejected stream and
   logged as an error; the others of its batch are written;
+* a record that was found and not heard: it waits some seconds for one that was (cdr/found_ends.py);
 * a second record of a call that says otherwise than the first: the first stays, the second is moved
   to the rejected stream, unless it is explained (cdr/doubles.py); the same once more, as after a
   death between commit and acknowledgement, is no second one;
@@ -19,7 +20,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import redis
@@ -46,6 +46,7 @@ from tenacity import (
 from cdr import metrics, patience, recent, rollup
 from cdr.doubles import Told, Verdict, judge
 from cdr.errors import CdrError, first_line
+from cdr.found_ends import Entry, FoundEnds
 from cdr.mapping import attempt_row, begun_row, cdr_row
 from cdr.models import BegunCall, Cdr, CdrAttempt
 from cdr.record import CallRecord
@@ -75,15 +76,6 @@ _EMPTIED = ("NOGROUP", "UNBLOCKED")
 Also = Callable[[Sequence[CallRecord]], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One stream entry: its id there, the text it carries, and the record if it is one."""
-
-    entry_id: str
-    text: bytes
-    record: CallRecord
-
-
 class CdrWriter:
     """One consumer of the group; ``consumer`` is a name no other living writer uses.
 
@@ -97,6 +89,7 @@ class CdrWriter:
         *,
         block_ms: int = BLOCK_MS,
         also: Also = lambda records: None,
+        found_ends: FoundEnds | None = None,
     ) -> None:
         """``also`` is told of new calls in the transaction that writes them: with their rows it is
         done or not done."""
@@ -120,7 +113,9 @@ class CdrWriter:
         self._is_full = False
         # Entries this consumer was given but has not acknowledged come first, after a start and
         # after every failure.
-        self._own_pending = True
+        self._unread_pending: str | None = "0"
+        """The entry after which they are read; None once they have been."""
+        self._found_ends = FoundEnds() if found_ends is None else found_ends
         self._next_claim = time.monotonic()
 
     def run(self, stop: threading.Event, sign: Callable[[], None] = lambda: None) -> None:
@@ -174,7 +169,7 @@ class CdrWriter:
             self._is_full = len(batch) >= self._most
             self._write_batch(batch)
         except redis.ResponseError as error:
-            self._own_pending = True
+            self._unread_pending = "0"
             if not str(error).startswith(_EMPTIED):
                 raise
             # Redis was emptied under us, before or during the wait for entries; the group is
@@ -182,11 +177,11 @@ class CdrWriter:
             self._group_known = self._is_full = False
             return 0
         except Error:
-            self._own_pending = True
+            self._unread_pending = "0"
             self._most = max(1, self._most // 2)
             raise
         except BaseException:
-            self._own_pending = True
+            self._unread_pending = "0"
             raise
         if self._is_full:
             self._most = min(BATCH, self._most + max(1, self._most // 10))
@@ -225,11 +220,13 @@ class CdrWriter:
         self._group_known = True
 
     def _next_batch(self) -> list[tuple[bytes, dict[bytes, bytes]]]:
-        if self._own_pending:
-            batch = self._read("0")
+        if self._unread_pending is not None:
+            batch = self._read(self._unread_pending)
             if batch:
+                # Past them, as some may wait and stay pending.
+                self._unread_pending = batch[-1][0].decode()
                 return batch
-            self._own_pending = False
+            self._unread_pending = None
         if time.monotonic() >= self._next_claim:
             claimed = self._claim()
             if claimed:
@@ -266,7 +263,7 @@ class CdrWriter:
                 entries.append(Entry(entry_id, text, CallRecord.from_json(text)))
             except CdrError as error:
                 self._reject(entry_id, text, str(error))
-        entries = self._first_ones(entries)
+        entries = self._first_ones(self._found_ends.ready(entries, self._most))
         try:
             with patience.within(WRITE_S):
                 store((entry.record for entry in entries), self._also)
@@ -319,6 +316,7 @@ class CdrWriter:
             pipe.xack(STREAM, GROUP, *entry_ids)
             pipe.xdel(STREAM, *entry_ids)
             pipe.execute()
+        self._found_ends.done(entry_ids)
 
     def _reject(
         self, entry_id: str, text: bytes, reason: str, kind: str = "", call: str = ""
@@ -331,6 +329,7 @@ class CdrWriter:
             pipe.xack(STREAM, GROUP, entry_id)
             pipe.xdel(STREAM, entry_id)
             pipe.execute()
+        self._found_ends.done([entry_id])
         metrics.CDRS_REJECTED.labels(kind or "bad").inc()
         said = {"call_id": call}
         logger.error("%s It is kept as it came in %s.", reason, REJECTED_STREAM, extra=said)

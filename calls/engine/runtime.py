@@ -48,6 +48,11 @@ QUIET_S = (0.5, 0.9)
 by its nudge; one whose nudge is lost is due a second after its event."""
 LOOK_AHEAD_MS = 400
 """How far a sweep looks ahead, a little more than the longest time to the next one."""
+AGAIN_S = 0.1
+"""Between two looks while Redis does not answer. What it lost is to be given back before others act
+on what is left, and before records that were found have waited (cdr/found_ends.py)."""
+GIVE_AGAIN_S = 1.0
+"""Until what it lost is given back once more where it took only a part: thousands of records."""
 COMPARED_S = 1.0
 """For so long after Redis has lost data the sweeper leaves calls to the comparison: what Redis
 remembers of one may be older than its talk, and a turn would go on from there."""
@@ -265,9 +270,11 @@ class Runtime:
         """Attend to every call that is due: a nudge was lost, a worker died, or time is up."""
         # Being cancelled is not enough to end it: see _end in ari_bridge/listener.py.
         foreign = live = 0
+        pause_s = 0.0
         while not self._stopping:
             self._heart.sign()
-            await self._until_next_sweep(live)
+            await (asyncio.sleep(pause_s) if pause_s else self._until_next_sweep(live))
+            was_away, pause_s = bool(pause_s), AGAIN_S
             try:
                 # Asked together: most of what an idle worker does is waking up for an answer.
                 changed, due, _ = await asyncio.gather(
@@ -277,12 +284,14 @@ class Runtime:
                 )
                 if changed:
                     self._compared_s = self._loop.time() + COMPARED_S
+                    pause_s = GIVE_AGAIN_S
                     await self._after_loss()
-                if tap.is_shut or self._loop.time() < self._compared_s:
-                    continue
             except redis.RedisError as error:
-                logger.warning("Redis does not answer the sweeper: %s", error)
-                await asyncio.sleep(1)
+                if not was_away:
+                    logger.warning("Redis does not answer the sweeper, which asks on: %s", error)
+                continue
+            pause_s = 0.0
+            if tap.is_shut or self._loop.time() < self._compared_s:
                 continue
             live = due.live
             ours = [each for each in due.calls if self._knows(*each)]

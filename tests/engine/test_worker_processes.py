@@ -4,6 +4,7 @@ import asyncio
 import threading
 
 import pytest
+import redis
 
 from calls.clock import steady_s
 from calls.engine import runtime as runtime_module
@@ -161,6 +162,35 @@ def test_after_redis_has_lost_data_a_due_call_is_left_to_the_comparison(
     runtime._compared_s = 0.0
     slow.wait_for_turn()
     let_go(runtime, slow)
+
+
+def test_what_redis_lost_is_given_back_as_soon_as_it_answers(runtime, slow, monkeypatch):
+    """Not after the usual pause of a sweep: somebody may have had the calls end again by then."""
+    steps = []
+    over = threading.Event()
+    answers = iter([False, False, True])
+
+    async def has_changed():
+        answer = next(answers, None)
+        if answer is False:
+            steps.append("away")
+            raise redis.ConnectionError("refused")
+        return bool(answer)
+
+    async def give_back(mailboxes):
+        steps.append("given back")
+        over.set()
+
+    async def pause(live, usual=runtime._until_next_sweep):
+        if steps and not over.is_set():
+            steps.append("usual pause")
+        await usual(live)
+
+    monkeypatch.setattr(slow.keepsake, "give_back", give_back)
+    monkeypatch.setattr(runtime, "_until_next_sweep", pause)
+    monkeypatch.setattr(runtime._mark, "has_changed", has_changed)
+    assert over.wait(PATIENCE_S), steps
+    assert steps == ["away", "away", "given back"]
 
 
 def test_calls_do_not_wait_for_each_other(runtime, slow):
