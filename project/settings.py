@@ -13,7 +13,7 @@ from csp.constants import NONCE, NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
 
 from project import environment, tls
 from project.logs import strangers_without_traceback, unless_health
-from project.navigation import SECTIONS, favicon, style, times_script
+from project.navigation import SECTIONS, favicon, lists_script, style, times_script
 
 # So that Django's generic classes may be named with their types: ModelForm[Route].
 django_stubs_ext.monkeypatch()
@@ -400,7 +400,7 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": favicon}],
     "DASHBOARD_CALLBACK": "calls.admin.dashboard.context",
     "STYLES": [style],
-    "SCRIPTS": [times_script],
+    "SCRIPTS": [times_script, lists_script],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SIDEBAR": {"show_search": False, "navigation": SECTIONS},

@@ -10,6 +10,8 @@ from calls.text import printable
 TIME_W = 84
 EDGE = 80
 """Room on both sides of the outer lines."""
+OVERHANG = 40
+"""How far the words over an arrow may go past its ends: nothing else stands in their row."""
 COLUMN_W = (190, 320)
 """Between two lines, at least and at most; in between as many as fit into `PAGE_W`."""
 PAGE_W = 1044
@@ -97,7 +99,7 @@ def _row(tale: Tale, item: Item, y: int, chosen: bool) -> str:
 
 def _arrow(tale: Tale, item: Item, y: int) -> str:
     start, end = _x(tale.lines, item.source), _x(tale.lines, item.target)
-    room = abs(end - start) - 20
+    room = abs(end - start) + 2 * OVERHANG
     middle = (start + end) / 2
     head = "bad" if item.bad else item.kind
     return (

@@ -49,8 +49,12 @@ CUT_OFF = """() => {
     if (page.scrollWidth > page.clientWidth) {
         found.push(`the page is ${page.scrollWidth} px wide in a window of ${page.clientWidth} px`);
     }
+    const frame = document.querySelector(".simplebar-content-wrapper:has(#result_list)");
+    // On a phone a wide table scrolls within its frame, or its card.
+    if (innerWidth > 1200 && frame && frame.scrollWidth > frame.clientWidth + 1) {
+        found.push(`the list is ${frame.scrollWidth} px wide in ${frame.clientWidth} px`);
+    }
     for (const card of document.querySelectorAll("#main .rm-card")) {
-        // On a phone a wide table scrolls within its card.
         if (innerWidth > 1200 && card.scrollWidth > card.clientWidth + 1) {
             found.push(`the card "${card.textContent.trim().slice(0, 30)}" is too narrow`);
         }

@@ -3,7 +3,17 @@
 import pytest
 
 from calls.clock import wall_clock_ms
-from calls.models import Account, Block, Drain, Limit, Route, RouteTarget, Trunk
+from calls.models import (
+    Account,
+    Block,
+    Drain,
+    Limit,
+    Route,
+    RouteTarget,
+    Trunk,
+    WebhookEndpoint,
+)
+from calls.models.webhooks import EVENTS
 from cdr import rollup
 from cdr.writer import store
 from tests.browser.conftest import CUT_OFF
@@ -16,6 +26,7 @@ MENU = "a[href^='/admin/']:not([href*='logout'])"
 LED_TO = ("#result_list tbody a[href*='/change/']", "#main a[href$='/add/']")
 ADDRESSES = "all => [...document.querySelectorAll(all)].map(each => each.getAttribute('href'))"
 LONG = "Acme Telecommunications (Deutschland) GmbH"
+LONG_ADDRESS = f"https://hooks.example/services/{'T0123456789' * 12}"
 HOUR_MS = 3_600_000
 
 
@@ -32,6 +43,9 @@ def a_busy_switch(transactional_db, clean_redis):
     Block.objects.create(prefix="4930666")
     Drain.objects.create(kind="trunk", trunk=trunk, why="A cable.")
     told()
+    hook = WebhookEndpoint(name=LONG, url=LONG_ADDRESS, events=" ".join(EVENTS))
+    hook.new_secret()
+    hook.save()
     store(calls(60, now_ms - 12 * HOUR_MS, now_ms))
     rollup.add_up()
     node = "pbx-frankfurt-1"

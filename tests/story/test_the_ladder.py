@@ -12,7 +12,7 @@ from calls.story.retrace import retrace
 from calls.story.sip import SipMessage
 from calls.story.tale import ASTERISK, CALLER, RINGMASTER, Kind, tell
 from tests.machine.world import CALL, A, b, entered, ordered, plan, target
-from tests.story.journals import BEGAN_MS, Noting, answered, begun, over
+from tests.story.journals import BEGAN_MS, Noting, answered, begun, over, refused_by_carrier
 
 A_END, ASTERISK_END, B_END = "127.0.0.1:5061", "127.0.0.1:5060", "127.0.0.1:5070"
 
@@ -174,3 +174,16 @@ def test_a_wide_note_on_the_last_line_stays_in_the_picture():
 
     assert len(boxes) >= 3
     assert all(float(x) + float(width) <= wide for x, width in boxes)
+
+
+def test_what_is_said_over_an_arrow_between_neighbours_is_whole():
+    trunks = plan(target("carrier-a"), target("carrier-b"), target("carrier-c"))
+    world = refused_by_carrier(34, 503, found=trunks)
+    world.end(b(2), 34, 503)
+    world.hear_all()
+    world.end(b(3), 34, 503)
+    tale = tell(over(world).course)
+
+    assert len(tale.lines) == 6, "as many as make a picture narrow"
+    assert "create PJSIP/33123@carrier-a (1 ms)</text>" in ladder(tale)
+    assert "…" not in ladder(tale)
