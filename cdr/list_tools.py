@@ -34,7 +34,7 @@ from cdr.models import Cdr, CdrExport, SavedView
 from cdr.pages import asks_for_fragment, fragment, page, permitted
 from cdr.paging import CAP
 from cdr.selection import OF_THE_PAGE, Unselectable, selected
-from cdr.totals import TotalsPaginator, certainly_long, in_words
+from cdr.totals import TotalsPaginator, in_words, long_by_the_hour
 
 COLUMNS = {
     "started": "started",
@@ -105,7 +105,7 @@ class ListTools(ModelAdmin):
         found = super().get_paginator(request, queryset, per_page, orphans, allow_empty_first_page)
         # Pages through a record's history, too.
         if isinstance(found, TotalsPaginator) and queryset.model is Cdr:
-            found.known = certainly_long(request.GET)
+            found.long = long_by_the_hour(request.GET)
         return found
 
     def get_urls(self) -> list[URLPattern]:

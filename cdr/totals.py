@@ -67,11 +67,39 @@ class Totals:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Long:
+    """Sums of a list that is longer than `CAP`: for certain, or if most of a trunk's attempts are
+    records of it, which only those are that were the last of their call."""
+
+    sums: Totals
+    certain: bool
+
+
 class TotalsPaginator(CappedPaginator):
     """Adds records up in the query that counts them."""
 
-    known: Totals | None = None
-    """What the hourly sums know of a list that is longer than `CAP` for certain."""
+    long: "Long | None" = None
+    """What the hourly sums know of the list, where they know a long one."""
+
+    @cached_property
+    def known(self) -> Totals | None:
+        """What the hourly sums know of the list, where it is longer than `CAP` for certain."""
+        if self.long is None or not (self.long.certain or self._goes_on()):
+            return None
+        return self.long.sums
+
+    def _goes_on(self) -> bool:
+        """Whether there are more than `CAP`. Told by the index of a trunk alone: ten thousand of
+        its records lie on as many pages of the table."""
+        rows = cast("QuerySet[Cdr]", self.object_list).order_by().values("started_at")
+        try:
+            with limited(rows.db, paging.COUNT_TIMEOUT_MS):
+                return rows[: paging.CAP + 1].count() > paging.CAP
+        except OperationalError as error:
+            if not was_too_slow(error):
+                raise
+            return False
 
     @cached_property
     def totals(self) -> Totals:
@@ -143,7 +171,7 @@ def in_words(
     known: Totals | None = None,
 ) -> str:
     """The totals of a list with this query string; ``when`` writes a moment, ``known`` is what
-    `certainly_long` has said of it."""
+    the hourly sums know of one that is longer than `CAP`."""
     if found.since is not None:
         narrow = "Older ones would take too long here: narrow them down by filters."
         if not found.calls:
@@ -168,33 +196,51 @@ def by_the_hour(
     query: Mapping[str, Any], at_least: int, now: datetime | None = None
 ) -> Totals | None:
     """The hourly sums of a window; None where they do not know what is asked for, or not yet."""
-    chosen = chosen_window(query)
-    asked = {name for name, value in query.items() if value}
-    if asked - PLAIN or chosen == EVERYTHING or chosen not in WINDOWS:
-        return None
-    now = now or timezone.now()
-    first, last = hour_of(now - WINDOWS[chosen][1]), hour_of(now)
-    whose = _whose(query)
-    if whose is None:
-        return None
-    sums = of_key(*whose, first, last + HOUR)
-    calls = _calls(whose[0], sums)
-    if calls < at_least:
-        return None
-    least = whose[0] is HourlyCalls.Kind.TRUNK
-    return Totals(calls, sums.answered, sums.talk_ms, sums.billsec, since=first, least=least)
+    hours = _hours(query, now)
+    return hours.totals if hours is not None and hours.totals.calls >= at_least else None
 
 
-def certainly_long(query: Mapping[str, Any], now: datetime | None = None) -> Totals | None:
-    """What the hourly sums know of a list that is longer than `CAP` by them; None of any other.
+def long_by_the_hour(query: Mapping[str, Any], now: datetime | None = None) -> Long | None:
+    """What the hourly sums know of a list that may be longer than `CAP` by them; None of any other.
 
     Its window begins somewhere in their first hour, which is left out here.
     """
-    found, whose = by_the_hour(query, paging.CAP + 1, now), _whose(query)
-    if found is None or found.since is None or whose is None:
+    hours = _hours(query, now)
+    if hours is None or hours.sums.attempts <= paging.CAP:
         return None
-    begun = _calls(whose[0], of_key(*whose, found.since, found.since + HOUR))
-    return found if found.calls - begun > paging.CAP else None
+    begun = of_key(hours.kind, hours.key, hours.since, hours.since + HOUR)
+    if hours.sums.attempts - begun.attempts <= paging.CAP:
+        return None
+    certain = hours.totals.calls - _calls(hours.kind, begun) > paging.CAP
+    return Long(hours.totals, certain)
+
+
+@dataclass(frozen=True, slots=True)
+class _Hours:
+    """The hourly sums of a list's window."""
+
+    kind: HourlyCalls.Kind
+    key: str
+    since: datetime
+    sums: Sums
+
+    @property
+    def totals(self) -> Totals:
+        calls, found = _calls(self.kind, self.sums), self.sums
+        least = self.kind is HourlyCalls.Kind.TRUNK
+        return Totals(
+            calls, found.answered, found.talk_ms, found.billsec, since=self.since, least=least
+        )
+
+
+def _hours(query: Mapping[str, Any], now: datetime | None) -> _Hours | None:
+    chosen, whose = chosen_window(query), _whose(query)
+    asked = {name for name, value in query.items() if value}
+    if asked - PLAIN or chosen == EVERYTHING or chosen not in WINDOWS or whose is None:
+        return None
+    now = now or timezone.now()
+    first, last = hour_of(now - WINDOWS[chosen][1]), hour_of(now)
+    return _Hours(*whose, first, of_key(*whose, first, last + HOUR))
 
 
 def _whose(query: Mapping[str, Any]) -> tuple[HourlyCalls.Kind, str] | None:

@@ -107,6 +107,60 @@ def test_of_a_trunk_those_that_were_answered_are_known_and_that_there_are_more(
     assert told.endswith(", by the hour: 4 answered, 4:00 of talk, 240 billed seconds.")
 
 
+def unanswered(number, **changes):
+    failed = attempt(q850_cause=34, sip_code=503, answered_ms=None)
+    return busy(2, number, attempts=(failed,), **changes)
+
+
+def test_of_a_trunk_that_answers_nothing_the_records_are_counted_and_not_read(
+    admin_client, monkeypatch
+):
+    monkeypatch.setattr(paging, "CAP", 3)
+    store([*(unanswered(n) for n in range(5)), ago(2, 9, attempts=(attempt(),))])
+    rollup.add_up()
+
+    with CaptureQueriesContext(connection) as asked:
+        told = sentence(admin_client, trunk="carrier-a")
+
+    assert not read_of_records(asked)
+    assert told.startswith("More than 3 calls. Since <time ")
+    assert told.endswith(", by the hour: 1 answered, 1:00 of talk, 60 billed seconds.")
+
+
+def test_a_trunk_that_was_tried_often_may_have_few_records(admin_client, monkeypatch):
+    monkeypatch.setattr(paging, "CAP", 3)
+    failed = attempt(q850_cause=34, sip_code=503, answered_ms=None)
+    other = attempt(number=2, trunk="carrier-b")
+    store(ago(2, n, trunk="carrier-b", attempts=(failed, other)) for n in range(6))
+    store([unanswered(7)])
+    rollup.add_up()
+
+    told = sentence(admin_client, trunk="carrier-a")
+    assert told == "1 call: 0 answered, 0:00 of talk, 0 billed seconds."
+
+
+@on_postgresql
+def test_a_trunks_records_are_counted_in_the_index_alone(admin_client, monkeypatch):
+    """The newest ten thousand of a trunk lie on as many pages of the table."""
+    monkeypatch.setattr(paging, "CAP", 3)
+    store(unanswered(n) for n in range(5))
+    rollup.add_up()
+    with CaptureQueriesContext(connection) as asked:
+        sentence(admin_client, trunk="carrier-a")
+    (count,) = [
+        query["sql"]
+        for query in asked
+        if query["sql"].startswith("SELECT COUNT(") and 'FROM "cdr_cdr"' in query["sql"]
+    ]
+
+    with connection.cursor() as cursor:
+        # The table is so small that it would be read whole.
+        cursor.execute("SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off")
+        cursor.execute(f"EXPLAIN {count}")
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "Index Only Scan using cdr_trunk_started" in plan
+
+
 def test_of_an_account_on_a_trunk_the_hourly_sums_know_nothing(admin_client, monkeypatch):
     monkeypatch.setattr(paging, "CAP", 3)
     store(ago(2, n, attempts=(attempt(),)) for n in range(5))
