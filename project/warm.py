@@ -14,7 +14,7 @@ from django.conf import settings
 from django.forms.renderers import get_default_renderer
 from django.template import TemplateDoesNotExist, TemplateSyntaxError, engines
 from django.template.utils import get_app_template_dirs
-from django.urls import get_resolver
+from django.urls import reverse
 
 OURS = ("unfold", "calls", "cdr", "project")
 """Apps whose templates are compiled; others' are replaced by these or never shown."""
@@ -22,7 +22,8 @@ OURS = ("unfold", "calls", "cdr", "project")
 
 def warm_up() -> int:
     """Read addresses and templates; returns how many templates there are."""
-    _ = get_resolver().url_patterns
+    # The first address of the admin that is written has all of them read.
+    reverse("admin:index")
     folders = [Path(folder) for folder in cast("list[Path]", settings.TEMPLATES[0]["DIRS"])]
     folders += [each for each in map(Path, get_app_template_dirs("templates")) if _is_ours(each)]
     compiled = sum(_compile(folder, engines["django"].get_template) for folder in folders)

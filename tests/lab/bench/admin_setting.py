@@ -49,12 +49,21 @@ def setting(keep: Path | None = None) -> Iterator[Any]:
         if not User.objects.exists():
             _configure()
             User.objects.create_superuser("bench")
-        client = Client()
+        client = _of_a_web_process(Client())
         client.force_login(
             User.objects.get(),
             backend="django.contrib.auth.backends.ModelBackend",
         )
         yield client
+
+
+def _of_a_web_process(client: Any) -> Any:
+    """What a web process has done before its first request is done for this client too."""
+    import project.wsgi
+
+    assert project.wsgi.application
+    client.handler.load_middleware()
+    return client
 
 
 @contextmanager
