@@ -417,6 +417,19 @@ def configuration(node: Node, facts: Facts) -> Iterator[Finding]:
         )
 
 
+def redirects(node: Node, facts: Facts) -> Iterator[Finding]:
+    """Whether whom we ring may send the call elsewhere."""
+    if node.redirecting:
+        yield Finding(
+            "redirects",
+            Level.PROBLEM,
+            node.name,
+            f"PJSIP itself follows a 302 of {', '.join(node.redirecting)}: who answers so sends a "
+            "call to any address, past blocklist, limits and records.",
+            "Take redirect_method = uri_pjsip out of these endpoints in pjsip.conf, and reload it.",
+        )
+
+
 _CHECKS: tuple[Check, ...] = (
     version,
     rights,
@@ -426,6 +439,7 @@ _CHECKS: tuple[Check, ...] = (
     keep_alive,
     event_filter,
     of_dialplan,
+    redirects,
     clock,
 )
 

@@ -100,6 +100,8 @@ class Node:
     """State of each PJSIP endpoint by its name: online, offline, unknown."""
     unwatched: frozenset[str] = frozenset()
     """Endpoints whose address Asterisk does not qualify, so that its state says nothing."""
+    redirecting: tuple[str, ...] = ()
+    """Endpoints whose 302 PJSIP itself follows."""
 
     @property
     def answers(self) -> bool:

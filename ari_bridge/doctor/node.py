@@ -207,14 +207,15 @@ async def _of_files(found: Node, channel: Asked, trunks: tuple[str, ...]) -> Nod
     )
     if found.options is None:
         return found
-    contexts = await _contexts(channel, list(endpoints or {})[:MOST_ENDPOINTS])
+    some = list(endpoints or {})[:MOST_ENDPOINTS]
+    contexts, redirecting = await _contexts(channel, some), await _redirecting(channel, some)
     variables: dict[str, str] = {}
     for context in contexts:
         for name in sorted(dialplan.variables_in(dialplan.lines_of(context))):
             value = await channel.variable(name)
             if value:
                 variables[name] = value
-    return replace(found, contexts=contexts, variables=variables)
+    return replace(found, contexts=contexts, variables=variables, redirecting=redirecting)
 
 
 async def _options(channel: Asked) -> Mapping[Option, str] | None:
@@ -238,6 +239,15 @@ async def _contexts(channel: Asked, endpoints: list[str]) -> tuple[Context, ...]
         if name:
             callers.setdefault(name, []).append(endpoint)
     return tuple([await _context(channel, name, tuple(who)) for name, who in callers.items()])
+
+
+async def _redirecting(channel: Asked, endpoints: list[str]) -> tuple[str, ...]:
+    """Those of these endpoints whose 302 is followed before a channel knows of it."""
+    methods = {
+        each: await channel.function(f"PJSIP_ENDPOINT({each},redirect_method)")
+        for each in endpoints
+    }
+    return tuple(sorted(each for each, method in methods.items() if method == "uri_pjsip"))
 
 
 async def _context(channel: Asked, name: str, endpoints: tuple[str, ...]) -> Context:

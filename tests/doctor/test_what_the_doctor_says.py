@@ -133,6 +133,7 @@ def test_nothing_is_wrong_where_all_is_well():
             Level.PROBLEM,
             "h also matches Asterisk's own extension h",
         ),
+        (of_node(redirecting=("alice", "bob")), Level.PROBLEM, "follows a 302 of alice, bob: who"),
         (of_redis(role="slave"), Level.PROBLEM, "takes no writes"),
         (of_redis(writes=False), Level.PROBLEM, "last write of this Redis to its disk failed"),
         (of_redis(error="refused"), Level.PROBLEM, "does not answer: refused"),

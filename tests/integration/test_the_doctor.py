@@ -259,6 +259,12 @@ ILL = {
         "trunk-reachable",
         "endpoint carrier-b is offline",
     ),
+    "a phone whose redirects are followed": (
+        line("pjsip_endpoints.conf", r"(?<=\[phone-busy\]\(caller,lab\)\n)",
+             "redirect_method = uri_pjsip\n", "module reload res_pjsip.so"),
+        "redirects",
+        "follows a 302 of phone-busy: who answers so sends a call to any address",
+    ),
     "a Redis that evicts": (
         redis_set("maxmemory-policy", "allkeys-lru"),
         "redis-policy",
