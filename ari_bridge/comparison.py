@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from ari_bridge import phones
 from ari_bridge.decoding import entered_of
 from calls import ids
 from calls.machine.events import CallFound
@@ -33,6 +34,8 @@ class Expected:
     """Whether nothing is about to be done for the call, which would tell what is wrong with it."""
     last: int = 0
     """The number of the last attempt."""
+    awaits: bool = False
+    """Whether A is a phone that is called, of whose answer nothing was heard."""
 
     def is_behind(self, held: "Held") -> bool:
         """Whether an attempt is up of which the session does not know: Redis went back."""
@@ -53,6 +56,8 @@ class Expected:
         if not self.settled:
             return False
         if self.ending or (self.a_channel and self.a_channel not in states):
+            return True
+        if self.awaits and states[self.a_channel] == "Up":
             return True
         return any(
             created and (channel not in states or (states[channel] == "Up" and not answered))
@@ -76,6 +81,7 @@ def expected_of(session: Session) -> Expected | None:
         session.phase is Phase.ENDING,
         not session.pending,
         len(session.legs),
+        session.phase is Phase.CALLING and not (session.a_gone or session.is_silent),
     )
 
 
@@ -90,8 +96,8 @@ class Held:
     bridge: str | None = None
     """The bridge's name, if there is the bridge."""
     phone: str = ""
-    """The state of a phone that is called for an order, and not handed over to anybody yet: it may
-    be another application's."""
+    """The state of a phone that is called for an order, and not answered yet: it may be another
+    application's."""
 
     def found(self, a_channel: str, now_ms: int, digest: str, answered_ms: int | None) -> CallFound:
         """The event that this is for a call that nobody remembers."""
@@ -148,9 +154,11 @@ class Snapshot:
         for channel in channels:
             name: str = channel["id"]
             self.states[name] = channel["state"]
-            if ids.is_ordered(name) and not _is_in_any(channel):
+            is_ours = _is_in(channel, self._app)
+            if ids.is_ordered(name) and self._is_phone(channel, is_ours):
                 self._held(name).phone = channel["state"]
-            if not _is_in(channel, self._app):
+                continue
+            if not is_ours:
                 continue
             leg = _B_LEG.match(name)
             if leg is not None:
@@ -168,6 +176,11 @@ class Snapshot:
             theirs = a_channel in self.states and a_channel not in self.calls
             if name == ids.bridge_of(a_channel) and not theirs:
                 self._held(a_channel).bridge = str(bridge.get("name") or "")
+
+    def _is_phone(self, channel: Mapping[str, Any], is_ours: bool) -> bool:
+        """Whether it is a phone that is called. One that a worker of the version before calls is in
+        nobody's application until it is answered."""
+        return phones.is_unanswered(channel) if is_ours else not _is_in_any(channel)
 
     def _held(self, a_channel: str) -> Held:
         return self.calls.setdefault(a_channel, Held())

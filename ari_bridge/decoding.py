@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from ari_bridge import phones
 from calls import ids
 from calls.machine.events import (
     CallEntered,
@@ -63,9 +64,7 @@ def decode(message: dict[str, Any]) -> ChannelEvent | None:
             soft = bool(message.get("soft"))
             return HangupRequested(_id(channel), at_ms(message), cause, soft, up=_is_up(channel))
         case "StasisEnd":
-            channel = message["channel"]
-            name = _id(channel)
-            return ChannelLeft(name, at_ms(message), _media(channel), up=_is_up(channel))
+            return _left(message)
         case "ChannelDestroyed":
             cause, sip_code = _whole(message.get("cause")), _whole(message.get("tech_cause"))
             channel = message["channel"]
@@ -121,14 +120,27 @@ def _dial(message: dict[str, Any]) -> ChannelEvent | None:
 def _state_change(message: dict[str, Any]) -> ChannelEvent | None:
     channel = message["channel"]
     # Ringing comes as a Dial event too; A's own state before Up means nothing to us.
-    return ChannelAnswered(_id(channel), at_ms(message)) if channel["state"] == "Up" else None
+    if channel["state"] != "Up":
+        return None
+    if ids.is_ordered(_id(channel)):
+        # Its phone is answered: now the caller is there.
+        return _from_channel(channel, at_ms(message), recovered=False)
+    return ChannelAnswered(_id(channel), at_ms(message))
 
 
 def _entered(message: dict[str, Any]) -> ChannelEvent | None:
     channel = message["channel"]
-    if ids.is_created_by_us(_id(channel)):
+    if ids.is_created_by_us(_id(channel)) or phones.is_unanswered(channel):
         return None
     return _from_channel(channel, at_ms(message), recovered=False)
+
+
+def _left(message: dict[str, Any]) -> ChannelEvent | None:
+    channel = message["channel"]
+    name = _id(channel)
+    if phones.is_unanswered(channel):
+        return None
+    return ChannelLeft(name, at_ms(message), _media(channel), up=_is_up(channel))
 
 
 def _from_channel(channel: dict[str, Any], started_ms: int, *, recovered: bool) -> CallEntered:

@@ -4,15 +4,16 @@ Asterisk's answers need reading with care (measured on 22.10):
   * create   409 means "this id exists" or, on a connection that has seen a 409 before, "no such
              endpoint": only a look at the channel tells. 500 is a bad endpoint as often as a fault.
   * add      422 for a few milliseconds after create, until the channel has entered Stasis.
-  * originate   as create; the channel is handed over when it answers. Its events come before that.
-  * dial     204 comes before the INVITE; a second dial before the 180 kills the channel.
+  * variable 409 until the channel has entered Stasis, 404 where it vanished, as nobody listened.
+  * dial     the same.
+             204 comes before the INVITE; a second dial before the 180 kills the channel.
              The ringing reaches A through the bridge, not through the dial.
   * delete   404 means that the purpose is fulfilled; a bridge that is just going gives 409.
 """
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -25,8 +26,10 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from ari_bridge.client import Answered, AriClient, BoundedClient, Unreachable
 from ari_bridge.clocks import NodeClocks
 from ari_bridge.node import AriNode
+from ari_bridge.phones import SILENT
 from ari_bridge.rest_socket import SOCKETS, RestSocket
 from calls import ids
+from calls.clock import steady_s
 from calls.machine.commands import (
     AddToBridge,
     Answer,
@@ -45,13 +48,16 @@ from calls.machine.digest import ORDER_VARIABLE, VARIABLE
 from calls.machine.events import CommandDone, CommandFailed, Listed
 
 ENTER_S = 1.5
-"""How long a created channel may take to enter Stasis before adding it is given up."""
+"""How long a created channel may take to enter Stasis before adding or dialling it is given up."""
+LISTENER_S = 1.5
+"""How long a phone is created again and again while nobody listens: another is about to."""
+LISTENER_PAUSE_S = 0.1
 
 HOPS_HEADER = "X-Ringmaster-Hops"
 HOPS_VARIABLE = "RINGMASTER_HOPS"
+RUNG_VARIABLE = "RINGMASTER_RUNG"
+"""Stands on a phone from just before it is dialled."""
 
-SILENT = "Local/silent@ringmaster"
-"""A channel that is made and never dialled: its other half runs no dialplan."""
 _NOT_YET = (409, 422)
 _JOINING = "put the legs into the bridge"
 
@@ -60,10 +66,6 @@ Result = CommandDone | CommandFailed | Listed
 
 class NotYet(Exception):
     """The channel has not entered Stasis yet."""
-
-    def __init__(self, answer: Answered) -> None:
-        super().__init__(answer.message)
-        self.answer = answer
 
 
 class AriGateway:
@@ -185,31 +187,71 @@ class AriGateway:
         return self._judge(client, command, answer, f"create {command.endpoint}")
 
     async def _originate(self, client: BoundedClient, command: Originate, again: bool) -> Result:
-        """A phone is rung by one request, which is never sent twice: it may have declined
-        meanwhile, and would ring again. Who comes after a dead worker looks whether it rings."""
-        channel = f"/channels/{_q(command.channel_id)}"
-        if again and await self._exists(client, channel):
-            return CommandDone(client.now_ms(), command, existed=True)
-        if again and command.endpoint:
+        if command.endpoint:
+            return await self._call_phone(client, command, again)
+        answer = await self._create_caller(client, command, SILENT, {})
+        return await self._caller_made(client, command, answer) or self._done(client, command)
+
+    async def _call_phone(self, client: BoundedClient, command: Originate, again: bool) -> Result:
+        """Create the phone's channel, and dial it. `POST /channels` would do both; but there
+        Asterisk calls, past us, whomever a phone names that answers 302, and nothing forbids it.
+
+        It is dialled once only: it may have declined meanwhile, and would ring again.
+        """
+        if again and not await self._waits_undialled(client, command):
+            if await self._exists(client, f"/channels/{_q(command.channel_id)}"):
+                return CommandDone(client.now_ms(), command, existed=True)
             reason = "a worker died while it called the phone; whether it rang is not known"
             return CommandFailed(client.now_ms(), command, reason, unknown=True)
-        values = {"TIMEOUT(absolute)": str(command.limit_s)}
+        is_ours, last_s = again, steady_s() + LISTENER_S
+        shown = {"CALLERID(num)": command.shown, "CONNECTEDLINE(num,i)": command.shown}
+        while True:
+            answer = await self._create_caller(client, command, command.endpoint, shown)
+            found = await self._caller_made(client, command, answer, is_ours)
+            if found is not None:
+                return found
+            is_ours = True
+            answer = await self._ring(client, command)
+            if answer.status != 404:
+                return self._judge(client, command, answer, f"call {command.endpoint}")
+            if steady_s() + LISTENER_PAUSE_S >= last_s:
+                reason = (
+                    f"no ARI bridge is connected to node {client.node.name}, so "
+                    f"{command.endpoint} was not called"
+                )
+                return CommandFailed(client.now_ms(), command, reason)
+            await asyncio.sleep(LISTENER_PAUSE_S)
+
+    async def _waits_undialled(self, client: BoundedClient, command: Originate) -> bool:
+        """Whether an earlier worker has created the phone and not come to dialling it: it is in
+        Stasis and has no mark. One that a worker of the version before called is not in Stasis."""
+        channel = f"/channels/{_q(command.channel_id)}"
+        mark = await client.repeatable("GET", channel + "/variable", {"variable": RUNG_VARIABLE})
+        # Looked at last: without its channel there is no mark either.
+        look = await client.repeatable("GET", channel)
+        if mark.status != 404 or not look.ok:
+            return False
+        known = orjson.loads(look.body)
+        return bool(known["state"] == "Down" and known["dialplan"]["app_name"] == "Stasis")
+
+    async def _create_caller(
+        self, client: BoundedClient, command: Originate, endpoint: str, variables: dict[str, str]
+    ) -> Answered:
+        values = {"TIMEOUT(absolute)": str(command.limit_s), **variables}
         if command.digest:
             values[ORDER_VARIABLE] = f"{self._app} {command.digest}"
-        variables = {"variables": values}
-        if command.endpoint:
-            asked = {
-                "endpoint": command.endpoint,
-                "app": self._app,
-                "timeout": str(command.timeout_s),
-                "callerId": command.shown,
-            }
-            answer = await client.request("POST", channel, asked, variables)
-        else:
-            asked = {"endpoint": SILENT, "app": self._app, "channelId": command.channel_id}
-            answer = await client.repeatable("POST", "/channels/create", asked, variables)
+        asked = {"endpoint": endpoint, "app": self._app, "channelId": command.channel_id}
+        return await client.repeatable("POST", "/channels/create", asked, {"variables": values})
+
+    async def _caller_made(
+        self, client: BoundedClient, command: Originate, answer: Answered, is_ours: bool = False
+    ) -> Result | None:
+        """None where the caller's channel has been made by us; else what is to be said instead."""
+        channel = f"/channels/{_q(command.channel_id)}"
         if answer.status == 409 and await self._exists(client, channel):
-            return CommandDone(client.now_ms(), command, existed=not answer.repeated)
+            # Not by a request of ours whose answer was lost: Redis may have lost what we had saved.
+            existed = CommandDone(client.now_ms(), command, existed=True)
+            return None if is_ours or answer.repeated else existed
         if answer.status in (409, 500):
             what = command.endpoint or "its own"
             reason = (
@@ -217,7 +259,22 @@ class AriGateway:
                 "no such endpoint there, or its settings are wrong"
             )
             return CommandFailed(client.now_ms(), command, reason)
+        if answer.ok:
+            return None
         return self._judge(client, command, answer, f"call {command.endpoint or 'nobody'}")
+
+    async def _ring(self, client: BoundedClient, command: Originate) -> Answered:
+        """Dial the phone, whose channel is ours and has not been dialled, once it can be."""
+        channel = f"/channels/{_q(command.channel_id)}"
+        mark = {"variable": RUNG_VARIABLE, "value": "1"}
+        marked = await _once_entered(
+            partial(client.repeatable, "POST", channel + "/variable", mark)
+        )
+        if not marked.ok:
+            return marked
+        # This request alone is never sent again.
+        params = {"timeout": str(command.timeout_s)}
+        return await client.request("POST", channel + "/dial", params)
 
     async def _play(self, client: BoundedClient, command: Play) -> Result:
         path = f"/bridges/{_q(command.bridge_id)}/play"
@@ -240,22 +297,7 @@ class AriGateway:
             # Else A's own number and name would take the place of what B is to be shown.
             "inhibitConnectedLineUpdates": "true",
         }
-        answer = await client.repeatable("POST", path, params)
-        if answer.status not in _NOT_YET:
-            return self._judge(client, command, answer, _JOINING)
-        try:
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception_type(NotYet),
-                stop=stop_after_delay(ENTER_S),
-                wait=wait_exponential(multiplier=0.002, max=0.1),
-                reraise=True,
-            ):
-                with attempt:
-                    answer = await client.repeatable("POST", path, params)
-                    if answer.status in _NOT_YET:
-                        raise NotYet(answer)
-        except NotYet as late:
-            answer = late.answer
+        answer = await _once_entered(partial(client.repeatable, "POST", path, params))
         return self._judge(client, command, answer, _JOINING)
 
     async def _dial(self, client: BoundedClient, command: Dial, again: bool) -> Result:
@@ -341,6 +383,27 @@ _HOW: dict[type, _How] = {
     DestroyBridge: AriGateway._destroy_bridge,
     LookUp: AriGateway._look_up,
 }
+
+
+async def _once_entered(ask: Callable[[], Awaitable[Answered]]) -> Answered:
+    """The answer to what can be done only in Stasis, asked until the channel has entered it."""
+    answer = await ask()
+    if answer.status not in _NOT_YET:
+        return answer
+    try:
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(NotYet),
+            stop=stop_after_delay(ENTER_S),
+            wait=wait_exponential(multiplier=0.002, max=0.1),
+            reraise=True,
+        ):
+            with attempt:
+                answer = await ask()
+                if answer.status in _NOT_YET:
+                    raise NotYet
+    except NotYet:
+        pass
+    return answer
 
 
 def _call_of(command: AriCommand) -> str:

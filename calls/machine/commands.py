@@ -88,8 +88,8 @@ class CreateChannel:
 
 @dataclass(frozen=True, slots=True)
 class Originate:
-    """Call the caller of an ordered call: A's channel is made, dialled, and handed over when it
-    answers.
+    """Call the caller of an ordered call: A's channel is made and dialled. The caller has entered
+    when it is answered.
 
     It rings for at most ``timeout_s`` seconds and is shown ``shown``; Asterisk ends it ``limit_s``
     seconds from now, unless told otherwise meanwhile. ``endpoint`` '': a silent channel of

@@ -40,7 +40,8 @@ class Urgency(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class CallEntered:
-    """A caller's channel entered Stasis (StasisStart of a channel that we did not create)."""
+    """A caller's channel entered Stasis (StasisStart of a channel that we did not create), or the
+    phone of an ordered call was answered."""
 
     tag: ClassVar[str] = "entered"
     urgency: ClassVar[Urgency] = Urgency.NOW
@@ -113,8 +114,8 @@ class CallFound:
     hops: int = 0
     """As of `CallEntered`."""
     phone: str = ""
-    """A's state, where A is a phone that is called for an order and has not been handed over yet:
-    then it is there though it is not ``present``. '' for any other A."""
+    """A's state, where A is a phone that is called for an order and has not been answered yet: then
+    it is there though it is not ``present``. '' for any other A."""
 
     def __post_init__(self) -> None:
         # JSON knows no tuples.

@@ -68,7 +68,7 @@ def note(session: Session, event: Event) -> Session:
             session = _without_kind(session, Reserve)
         case Extended():
             session = _without_kind(session, Extend)
-        case CallEntered() if session.phase is Phase.CALLING:
+        case CallEntered(up=up) if session.phase is Phase.CALLING and (up or session.is_silent):
             session = _entered(session, event)
         case HangupAsked() | Doubted() | CallEntered() | CallOrdered() | CallFound():
             return session

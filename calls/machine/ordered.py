@@ -1,6 +1,6 @@
 """How an ordered call begins: its caller is called, and once there it goes on like any other.
 
-The caller's channel has the id that the order chose. Asterisk hands it over when it is answered; so
+The caller's channel has the id that the order chose. The caller has entered when it is answered; so
 what is heard of it before, and its end, is heard while the call is still `calling`.
 """
 
@@ -141,7 +141,13 @@ def answered(session: Session, event: ChannelAnswered) -> Session:
 
 
 def entered(session: Session, event: CallEntered) -> Session:
-    """The caller is there: find out where the call goes."""
+    """The caller is there: find out where the call goes.
+
+    A phone's channel is in Stasis before anybody is there. The bridge says nothing of that; where
+    one of the version before does, nobody is connected to a phone that still rings.
+    """
+    if not (event.up or session.a_up or session.is_silent):
+        return session
     return _go_on(session, event)
 
 

@@ -44,8 +44,6 @@ class Channel:
     accountcode: str = ""
     created: str = field(default_factory=lambda: _now())
     timer: asyncio.TimerHandle | None = None
-    called: bool = False
-    """Whether it was originated: it enters Stasis when it is answered."""
     dials: int = 0
     """How many INVITEs went out."""
 
@@ -176,8 +174,6 @@ class AriDouble:
     def answer(self, channel: str) -> None:
         self._state(self.channels[channel], "Up")
         self._dial_event(self.channels[channel], "ANSWER")
-        if self.channels[channel].called:
-            self._enter(self.channels[channel])
 
     def end(
         self,
@@ -199,9 +195,8 @@ class AriDouble:
                 members.remove(channel)
         if not silently:
             self._tell(gone, "ChannelHangupRequest", **(hangup or {}))
-        if gone.in_stasis or not gone.called:
-            gone.in_stasis = False
-            self._tell(gone, "StasisEnd")
+        gone.in_stasis = False
+        self._tell(gone, "StasisEnd")
         extra = {} if tech_cause is None else {"tech_cause": tech_cause}
         self._tell(gone, "ChannelDestroyed", cause=cause, cause_txt="", **extra)
 
@@ -238,7 +233,6 @@ class AriDouble:
                 web.get("/ari/asterisk/info", self._info),
                 web.get("/ari/channels", self._list_channels),
                 web.post("/ari/channels/create", self._create),
-                web.post("/ari/channels/{id}", self._originate),
                 web.get("/ari/channels/{id}", self._get_channel),
                 web.delete("/ari/channels/{id}", self._delete_channel),
                 web.post("/ari/channels/{id}/dial", self._dial),
@@ -426,19 +420,6 @@ class AriDouble:
             asyncio.get_running_loop().call_later(0.002, self._enter, channel)
         return answer
 
-    async def _originate(self, request: web.Request) -> web.Response:
-        name = request.match_info["id"]
-        answer = await self._make(request, name)
-        if answer.status == 200:
-            channel = self.channels[name]
-            channel.called = True
-            channel.exten = "s"
-            channel.caller["number"] = request.query.get("callerId", "")
-            self._dial_event(channel, "")
-            if channel.name.startswith("Local/"):
-                self.answer(name)
-        return answer
-
     async def _make(self, request: web.Request, name: str) -> web.Response:
         query, variables = request.query, (await _body(request)).get("variables", {})
         if name in self.channels:
@@ -522,6 +503,8 @@ class AriDouble:
         channel = self._channel(request)
         if channel is None:
             return _no_channel()
+        if not channel.in_stasis:
+            return _error(409, "Channel not in Stasis application")
         self._set(channel, request.query["variable"], request.query["value"])
         return web.Response(status=204)
 

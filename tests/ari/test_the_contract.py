@@ -78,26 +78,44 @@ async def test_a_channel_created_for_nobody_vanishes(ari, ear):
     await ari.until_gone(f"/channels/{ari.b}")
 
 
-async def originated(ari, endpoint="Local/123@monkeys"):
-    query = {"endpoint": endpoint, "app": APP, "timeout": "10", "callerId": "33123"}
-    return await ari.ask("POST", f"/channels/{ari.a}", {"variables": {}}, **query)
-
-
-async def test_a_channel_that_is_called_is_handed_over_when_it_answers(ari, ear):
-    """What is told of it before its StasisStart is told all the same."""
-    status, channel = await originated(ari)
-    assert (status, channel["id"]) == (200, ari.a)
+async def test_a_channel_is_in_stasis_before_it_is_dialled_and_its_answer_is_told(ari, ear):
+    """So what enters is a phone at which nobody is yet."""
+    await ari.create(ari.a)
     start = await ear.until("StasisStart")
+    assert start["channel"]["state"] == "Down"
+    assert await ari.status("POST", f"/channels/{ari.a}/dial", timeout="30") == 204
+    up = await ear.until("ChannelStateChange")
 
-    assert start["channel"]["id"] == ari.a
-    assert start["channel"]["state"] == "Up"
-    before = ear.kinds(ari.a)
-    assert before.index("ChannelStateChange") < before.index("StasisStart")
+    assert up["channel"]["state"] == "Up"
+    assert up["channel"]["name"] == start["channel"]["name"]
+    assert up["channel"]["dialplan"]["app_data"] == APP
+    assert {"protocol_id", "caller", "accountcode"} <= up["channel"].keys()
 
 
-async def test_a_channel_that_is_called_is_called_once(ari, ear):
-    assert (await originated(ari))[0] == 200
-    assert (await originated(ari))[0] == 409
+async def test_until_a_channel_is_in_stasis_it_takes_no_variable_and_then_it_does(ari, ear):
+    await ari.create(ari.a)
+    mark = {"variable": "RINGMASTER_RUNG", "value": "1"}
+    answers = []
+    async with asyncio.timeout(5):
+        while 204 not in answers:
+            answers.append(await ari.status("POST", f"/channels/{ari.a}/variable", **mark))
+
+    assert set(answers) <= {409, 204}
+    _, found = await ari.ask("GET", f"/channels/{ari.a}/variable", variable="RINGMASTER_RUNG")
+    assert found == {"value": "1"}
+
+
+async def test_a_channel_that_vanished_as_nobody_listens_is_404_to_whatever_follows(ari):
+    """Until it has, what follows is refused with 409; and its id may be used again at once."""
+    mark = {"variable": "RINGMASTER_RUNG", "value": "1"}
+    for _ in range(2):
+        assert (await ari.create(ari.a))[0] == 200
+        answers = [409]
+        async with asyncio.timeout(5):
+            while answers[-1] == 409:
+                answers.append(await ari.status("POST", f"/channels/{ari.a}/variable", **mark))
+        assert answers[-1] == 404
+        assert await ari.status("POST", f"/channels/{ari.a}/dial", timeout="5") == 404
 
 
 async def test_a_sound_is_played_in_a_bridge_and_in_none_it_is_not(ari, ear):

@@ -55,7 +55,10 @@ def judged(channels=(), bridges=(), live=(), over=()):
 
 A_UP, B_UP = listed(A), listed(b())
 PHONE = ids.ordered_channel("token:1", "key", "20261129")
-CALLED = listed(PHONE, "Ringing", app_name="AppDial2", app="(Outgoing Line)")
+CALLED = listed(PHONE, "Ringing")
+CALLED_BEFORE = listed(PHONE, "Ringing", app_name="AppDial2", app="(Outgoing Line)")
+"""As a worker of the version before calls it."""
+SILENT = listed(PHONE, "Down") | {"name": "Local/silent@ringmaster-00000001;1"}
 RING = listed(A, "Ring")
 
 
@@ -70,9 +73,12 @@ RING = listed(A, "Ring")
         (ringing().session, [RING, B_UP], True),
         (dialling().session, [RING, listed(b(), "Down")], False),
         (dialling().session, [RING], True),
-        # A phone that rings is no channel of the application yet, and is there all the same.
+        # A phone that rings is there, whichever version called it.
         (calling().session, [CALLED | {"id": A}], False),
+        (calling().session, [CALLED_BEFORE | {"id": A}], False),
         (calling().session, [], True),
+        # Of one that is up the answer was not heard: somebody holds it, and waits.
+        (calling().session, [A_UP], True),
         # What has not been created yet cannot be missed, and who waits for a route has no legs.
         (routing().session, [], False),
         # Something is about to be done for it: that will tell.
@@ -127,12 +133,13 @@ def test_a_leg_that_is_known_to_be_gone_is_not_missed():
         ([], [bridge()], Held(bridge="")),
         ([CALLED], [], Held(phone="Ringing")),
         ([listed(PHONE)], [], None),
-        ([CALLED, listed(f"{PHONE};2", app_name="")], [], Held(phone="Ringing")),
+        ([CALLED_BEFORE], [], Held(phone="Ringing")),
+        ([SILENT, listed(f"{PHONE};2", app_name="")], [], None),
         ([B_UP, listed(f"{b()};1"), listed(f"{b()};2")], [], Held(None, {1: (b(), "Up")})),
     ],
     ids=["a caller", "an answered caller", "with arguments", "a whole call", "without a caller",
          "attempts", "a bridge", "a phone that is called", "a phone that has answered",
-         "half of a silent channel", "halves of Local"],
+         "a phone that the version before calls", "half of a silent channel", "halves of Local"],
 )  # fmt: skip
 def test_what_nobody_remembers_is_unknown_with_all_that_the_node_holds_of_it(
     channels, bridges, held
@@ -164,6 +171,7 @@ def test_what_is_over_is_left_over():
         ([listed("9.9", app="other"), listed("9.9.b1", app="other")], [bridge("9.9.br")]),
         ([listed("9.10", app_name="Dial")], []),
         ([listed(PHONE, app="other")], []),
+        ([listed(PHONE, "Ringing", app="other")], []),
         ([listed("9.10", app_name="")], []),
         ([listed("9.9.b1", app="other")], []),
         ([], [bridge("conf-1"), bridge("x.brx"), bridge("9.9.b1")]),

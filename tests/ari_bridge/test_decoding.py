@@ -227,11 +227,66 @@ def test_how_the_audio_was_comes_with_the_end(kind, variables, media):
     assert decode(ended).media == media
 
 
+# --- The caller of an ordered call, whose phone is created and then dialled ---
+
+PHONE = ids.ordered_channel("token:1", "key", "20261129")
+SILENT = "Local/silent@ringmaster-00000001;1"
+
+
+def phone(state, **changes):
+    return channel(PHONE, state=state, **changes)
+
+
 def test_the_caller_of_an_ordered_call_has_dialled_nothing():
     """Where it comes from is no dialplan of the caller's: its extension is ``s``."""
-    name = ids.ordered_channel("token:1", "key", "20261129")
     plan = channel()["dialplan"] | {"exten": "s"}
-    event = decode(message("StasisStart", channel=channel(name, state="Up", dialplan=plan)))
+    event = decode(message("ChannelStateChange", channel=phone("Up", dialplan=plan)))
 
     assert isinstance(event, CallEntered)
-    assert (event.channel_id, event.dialled, event.up) == (name, "", True)
+    assert (event.channel_id, event.dialled, event.up) == (PHONE, "", True)
+
+
+@pytest.mark.parametrize("kind", ["ChannelStateChange", "StasisStart"])
+def test_who_answers_an_ordered_calls_phone_has_entered(kind):
+    """By the second the version before hands its phones over."""
+    assert decode(message(kind, args=[], channel=phone("Up"))) == CallEntered(
+        PHONE,
+        AT_MS,
+        "PJSIP/alice-00000001",
+        "",
+        "4930100",
+        "Alice",
+        "demo",
+        up=True,
+        sip_call_id=SIP,
+    )
+
+
+@pytest.mark.parametrize("state", ["Down", "Ringing", "Ring"])
+@pytest.mark.parametrize("kind", ["StasisStart", "StasisEnd", "ChannelStateChange"])
+def test_at_a_phone_that_is_not_answered_nobody_comes_and_nobody_leaves(kind, state):
+    assert decode(message(kind, args=[], channel=phone(state))) is None
+
+
+def test_the_end_of_a_phone_that_is_not_answered_tells_why():
+    ended = message("ChannelDestroyed", cause=17, tech_cause=486, channel=phone("Ringing"))
+
+    assert decode(ended) == ChannelDestroyed(PHONE, AT_MS, 17, 486, sip_call_id=SIP)
+    asked = message("ChannelHangupRequest", cause=17, channel=phone("Ringing"))
+    assert decode(asked) == HangupRequested(PHONE, AT_MS, 17)
+
+
+def test_who_leaves_an_answered_phone_has_left():
+    left = decode(message("StasisEnd", channel=phone("Up")))
+
+    assert left == ChannelLeft(PHONE, AT_MS, up=True)
+
+
+def test_a_silent_channel_is_there_at_once_and_leaves():
+    """It is never answered."""
+    event = decode(message("StasisStart", args=[], channel=phone("Down") | {"name": SILENT}))
+    assert isinstance(event, CallEntered)
+    assert not event.up
+
+    left = decode(message("StasisEnd", channel=phone("Down") | {"name": SILENT}))
+    assert left == ChannelLeft(PHONE, AT_MS)

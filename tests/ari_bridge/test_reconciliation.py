@@ -87,11 +87,14 @@ def put(double, name, state="Up"):
     double.channels[name].created = "2020-01-01T00:00:00.000+0000"
 
 
-async def called(ari, left):
+async def called(double, ari, left):
     """A phone is called, with this left on its channel."""
-    asked = {"endpoint": "PJSIP/alice", "app": "ringmaster"}
+    asked = {"endpoint": "PJSIP/alice", "app": "ringmaster", "channelId": PHONE}
     variables = {"variables": {"RINGMASTER_ORDER": left}}
-    assert (await ari.request("POST", f"/channels/{PHONE}", asked, variables)).ok
+    double.apps["ringmaster"] = None
+    double._tell_app = lambda *args, **facts: None
+    assert (await ari.request("POST", "/channels/create", asked, variables)).ok
+    double.let_enter()
 
 
 async def test_a_call_that_the_node_has_is_left_alone(double, a_call, reconcile, collector):
@@ -287,9 +290,9 @@ async def test_one_whose_b_has_gone_is_found_with_what_the_bridge_says(
 async def test_a_phone_of_which_nothing_is_remembered_is_found_with_its_order(
     double, ari, reconcile, collector, answers
 ):
-    await called(ari, "ringmaster what was left on the phone")
+    await called(double, ari, "ringmaster what was left on the phone")
     if answers:
-        double.channels[PHONE].in_stasis = True
+        double.answer(PHONE)
     await reconcile()
 
     ((call, event),) = collector.events
@@ -302,7 +305,7 @@ async def test_a_phone_of_which_nothing_is_remembered_is_found_with_its_order(
 async def test_a_phone_that_rings_for_another_application_is_left_alone(
     double, ari, reconcile, collector, caplog, left
 ):
-    await called(ari, left)
+    await called(double, ari, left)
     await reconcile()
 
     assert collector.events == []

@@ -2,7 +2,7 @@
 
 Asterisk follows such an answer where it rings a channel by itself (POST /channels, Dial()), and
 takes what stands in front of a slash for a technology. It follows none on a channel that was made
-first and dialled then, as trunks are.
+first and dialled then, as trunks and the phones of ordered calls are.
 """
 
 import re
@@ -27,10 +27,6 @@ PAST_US = (
     "Local%2F4490200%40onward",
 )
 """User parts of the Contact; 4490 is blocked, and the last is a dialplan that dials a carrier."""
-FOLLOWED = pytest.mark.xfail(
-    strict=True,
-    reason="An ordered call rings its phone by POST /channels, and Asterisk follows what it says.",
-)
 
 
 class Redirecting:
@@ -84,9 +80,7 @@ def redirecting(ringmaster: Ringmaster, user: str) -> Iterator[Redirecting]:
         ringmaster.asterisk.rest("DELETE", f"channels/{channel['id']}")
 
 
-@pytest.mark.parametrize(
-    "user", [*HARMLESS, *(pytest.param(each, marks=FOLLOWED) for each in PAST_US)]
-)
+@pytest.mark.parametrize("user", [*HARMLESS, *PAST_US])
 def test_nobody_is_called_whom_a_phone_names(
     ringmaster: Ringmaster, program: Program, carrier: Carrier, redirecting: Redirecting
 ) -> None:

@@ -173,6 +173,45 @@ def test_a_phone_rings_when_redis_is_emptied_and_the_worker_killed(
     ringmaster.assert_nothing_left()
 
 
+def test_a_phone_that_is_answered_while_no_bridge_listens_is_connected_once_one_does(
+    ringmaster: Ringmaster, program: Program, carrier: Carrier
+) -> None:
+    """Long before its ringing would have been over."""
+    ringmaster.route("49", "PJSIP/{number}@carrier-a")
+    call = placed(
+        program.place(account="demo", phone="phone-answers", number="+4930299", ring_timeout_s=120)
+    )
+    carrier.wait_for("2200", "INVITE")
+    ringmaster.stack.kill("bridge", signal.SIGKILL)
+    carrier.wait_for("2200", "ANSWERED")
+    ringmaster.stack.restart("bridge")
+    ringmaster.stack.wait_one_ready("bridge", ringmaster.asterisk)
+    cdr = ringmaster.cdr()
+
+    assert (cdr.call_id, cdr.disposition, cdr.ended_by) == (call, "answered", "callee")
+    assert carrier.seen("2200").count("INVITE") == 1
+    ringmaster.assert_nothing_left()
+
+
+def test_while_no_bridge_listens_no_phone_is_rung_and_a_record_says_so(
+    ringmaster: Ringmaster, program: Program, carrier: Carrier
+) -> None:
+    """Nobody would hear it answer."""
+    ringmaster.route("49", "PJSIP/{number}@carrier-a")
+    ringmaster.stack.kill("bridge", signal.SIGKILL)
+    placed(program.place(account="demo", phone="phone-answers", number="+4930299"))
+    cdr = ringmaster.cdr()
+    ringmaster.stack.restart("bridge")
+    ringmaster.stack.wait_one_ready("bridge", ringmaster.asterisk)
+
+    assert (cdr.disposition, cdr.ended_by) == ("congestion", "switch")
+    assert cdr.reason == (
+        f"no ARI bridge is connected to node {ringmaster.asterisk.node}, so PJSIP/phone-answers "
+        "was not called; placed by token crm"
+    )
+    assert carrier.seen("2200") == []
+
+
 def test_fifty_orders_at_once_with_workers_killed_are_one_call_and_one_record(
     ringmaster: Ringmaster, program: Program, carrier: Carrier
 ) -> None:

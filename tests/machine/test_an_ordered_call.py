@@ -61,6 +61,45 @@ def test_once_the_phone_is_answered_the_call_goes_where_the_route_says():
     assert world.dialled == [A, b()]
 
 
+def test_a_phone_that_enters_while_it_rings_is_connected_to_nobody_until_it_is_answered():
+    """It is in Stasis from the start; a bridge of the version before tells of that."""
+    world = calling()
+    world.hear(world.entering(up=False, sip_call_id="the INVITE's"))
+    world.ring(A)
+    world.hear_all()
+    assert world.session.phase is Phase.CALLING
+    assert not world.count(FindRoute)
+    world.pick_up()
+    world.hear_all()
+
+    assert world.session.phase is Phase.DIALLING
+    assert world.dialled == [A, b()]
+
+
+def test_a_phone_that_enters_before_it_is_dialled_is_dialled_all_the_same():
+    """Its channel has the Call-ID of an INVITE that has not gone out."""
+    world = World(channels={})
+    world.session = table.begun(CALL, ordered())
+    world.decide(world.entering(up=False, sip_call_id="the INVITE's"))
+    assert [type(each) for each in world.session.pending] == [Originate]
+    world.work()
+
+    assert world.dialled == [A]
+
+
+def test_who_answers_has_entered_and_nothing_more_is_waited_for():
+    world = calling()
+    world.ring(A)
+    world.hear_all()
+    world.channels[A] = "Up"
+    world.hear(world.entering(up=True))
+    world.hear_all()
+
+    assert world.session.phase is Phase.DIALLING
+    assert world.session.a_answered_ms is not None
+    assert not world.session.recovered
+
+
 def test_the_record_is_that_of_a_call_and_says_who_placed_it():
     world = at_the_phone()
     world.ring(b())

@@ -139,7 +139,8 @@ class World:
     dialled: list[str] = field(default_factory=list)
     """Channels for which an INVITE went out, once for each INVITE."""
     unanswered: set[str] = field(default_factory=set)
-    """Channels that Asterisk calls and has not handed over: such are not in Stasis."""
+    """Phones that are called for an order and not answered: of their being in Stasis the bridge
+    says nothing."""
     heard: Heard = field(default_factory=Heard)
     """What a listener remembers; another one that takes over remembers nothing."""
     session: Session | None = None
@@ -318,7 +319,7 @@ class World:
         return CommandDone(self.now_ms, command)
 
     def entering(self, **changes: Any) -> CallEntered:
-        """The caller of an ordered call is handed over, having dialled nothing."""
+        """The caller of an ordered call is there, having dialled nothing."""
         return entered(self.now_ms, dialled="", caller_number="", caller_name="", **changes)
 
     def _dial(self, command: Dial, again: bool) -> Result:
