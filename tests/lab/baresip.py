@@ -71,9 +71,18 @@ class Phone:
         (folder / "contacts").touch()
         _write_silence(folder / "talk.wav")
         self._child = Child(
-            "baresip", [program, "-4", "-f", str(folder)], folder / "console.log", cwd=folder
+            "baresip",
+            # Phones are other machines: what their threads, some of each call, need of this one
+            # must not come before Asterisk.
+            ["nice", "-n", "10", program, "-4", "-f", str(folder)],
+            folder / "console.log",
+            cwd=folder,
         )
         self._heard: Counter[str] = Counter()
+        self.reasons: Counter[str] = Counter()
+        """Why calls were over, in the words of baresip."""
+        self._established: set[str] = set()
+        self._refused = 0
         self._rest = b""
         try:
             self._socket = self._connect(control)
@@ -93,6 +102,12 @@ class Phone:
         return self._heard["CALL_ESTABLISHED"]
 
     @property
+    def refused(self) -> int:
+        """Calls that are over and were never answered."""
+        self._read()
+        return self._refused
+
+    @property
     def closed(self) -> int:
         """Calls that are over, for whatever reason."""
         self._read()
@@ -108,7 +123,11 @@ class Phone:
 
     def wait_for(self, condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
         """Wait until the condition holds; raises LabError with what was heard."""
-        wait_for(condition, timeout_s=timeout_s, failure=lambda: f"Heard {dict(self._heard)}.")
+        wait_for(
+            condition,
+            timeout_s=timeout_s,
+            failure=lambda: f"Heard {dict(self._heard)}; over for {dict(self.reasons)}.",
+        )
 
     def __enter__(self) -> "Phone":
         return self
@@ -155,7 +174,16 @@ class Phone:
             self._rest += data
             while (message := self._next()) is not None:
                 if message.get("event"):
-                    self._heard[str(message["type"])] += 1
+                    self._take(message)
+
+    def _take(self, event: dict[str, Any]) -> None:
+        kind, call = str(event["type"]), str(event.get("id"))
+        self._heard[kind] += 1
+        if kind == "CALL_ESTABLISHED":
+            self._established.add(call)
+        elif kind == "CALL_CLOSED":
+            self.reasons[str(event.get("param"))] += 1
+            self._refused += call not in self._established
 
     def _next(self) -> dict[str, Any] | None:
         """One message off what was read; None while it is not complete."""

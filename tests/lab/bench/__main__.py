@@ -44,6 +44,8 @@ IDLE_S = 15.0
 TALK_S = 20.0
 """How long the parallel calls all talk while their cost is measured."""
 DIALS_A_SECOND = 25
+VOICE = "en_US_f_Allison/tt-monkeys"
+"""What the callee says, among Asterisk's sounds."""
 
 console = Console()
 Maker = Callable[[], AbstractContextManager[Contestant]]
@@ -111,17 +113,22 @@ class Bench:
         count = self._options.parallel
         console.print(f"{count} parallel calls by baresip to tt-monkeys …")
         before = sum(product.cdrs().values())
+        # As a switch has its sounds: what 200 decoders of GSM would cost is nobody's call control.
+        self._asterisk.cli(f"file convert {VOICE}.gsm {VOICE}.ulaw")
         began, cpu = time.monotonic(), self._cpu(contestant)
         with Phone(self._asterisk.sip_port) as phone:
             for index in range(count):
                 phone.dial(f"8801{index:04}")
                 time.sleep(max(0.0, began + (index + 1) / DIALS_A_SECOND - time.monotonic()))
-            phone.wait_for(lambda: phone.established >= count)
+            phone.wait_for(lambda: phone.established + phone.refused >= count)
             at_once = product.live()
             talking, talking_cpu = time.monotonic(), self._cpu(contestant)
+            switching = cpu_seconds(self._asterisk.pid)
             time.sleep(TALK_S)
-            talked = (self._cpu(contestant) - talking_cpu) / (time.monotonic() - talking)
-            answered = phone.established
+            talk_s = time.monotonic() - talking
+            talked = (self._cpu(contestant) - talking_cpu) / talk_s
+            switched = (cpu_seconds(self._asterisk.pid) - switching) / talk_s
+            answered, refused = phone.established, phone.reasons
             phone.hang_up_all()
             product.settle()
         seconds = time.monotonic() - began
@@ -135,10 +142,14 @@ class Bench:
             "seconds": round(seconds, 1),
             "our_percent_of_the_machine": round(100 * share, 2),
             "our_percent_while_they_talk": round(100 * talked / (os.cpu_count() or 1), 2),
+            "asterisks_percent_while_they_talk": round(100 * switched / (os.cpu_count() or 1), 2),
         }
         if answered == at_once == written == count:
             return []
-        return [f"Of {count} parallel calls {answered} were answered, {written} CDRs written."]
+        return [
+            f"Of {count} parallel calls {answered} were answered, {written} CDRs written. The "
+            f"phone heard {refused}; the records say {product.unanswered()}."
+        ]
 
     def _cpu(self, contestant: Contestant) -> float:
         return sum(cpu_seconds(pid) for pid in contestant.pids.values())

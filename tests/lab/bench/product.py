@@ -35,6 +35,15 @@ from cdr.models import Cdr
 print(json.dumps({row["disposition"]: row["n"]
                   for row in Cdr.objects.values("disposition").annotate(n=Count("id"))}))
 """
+UNANSWERED = """
+from collections import Counter
+from cdr.models import Cdr
+rows = Cdr.objects.exclude(disposition="answered").prefetch_related("attempts")
+print(dict(Counter(
+    f"{row.disposition} {row.sip_code}/{row.q850_cause} after {row.duration_ms // 1000} s: " +
+    " ".join(f"{each.outcome} {each.sip_code}/{each.q850_cause}" for each in row.attempts.all())
+    for row in rows)))
+"""
 
 
 def environment_of(redis_url: str, database_url: str, ari_nodes: str) -> dict[str, str]:
@@ -115,6 +124,10 @@ class Product:
             manage(self.environment, "shell", "--no-imports", "--command", COUNT)
         )
         return found
+
+    def unanswered(self) -> str:
+        """What became of the calls that were not answered, and of their attempts; how many each."""
+        return manage(self.environment, "shell", "--no-imports", "--command", UNANSWERED).strip()
 
     def settle(self) -> None:
         """Wait until no call lives and CDRs and traces have left their streams; raises LabError."""
