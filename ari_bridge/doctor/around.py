@@ -24,6 +24,7 @@ from calls.policy import policy
 from calls.routing.endpoints import why_not
 from calls.store.heartbeats import Process, processes
 from calls.store.impatient import impatient_redis
+from calls.store.pulse import clock_ms
 from cdr.errors import first_line
 from cdr.stream import STREAM
 
@@ -192,7 +193,8 @@ def alive() -> tuple[tuple[Process, ...] | None, int, float]:
         with impatient_redis(settings.REDIS_URL) as client:
             waiting: Any = client.xlen(STREAM)
             oldest: Any = client.xrange(STREAM, count=1)
-            age_s = time() - int(oldest[0][0].partition(b"-")[0]) / 1000 if oldest else 0.0
+            now_ms = clock_ms(client.time())
+            age_s = (now_ms - int(oldest[0][0].partition(b"-")[0])) / 1000 if oldest else 0.0
             return tuple(processes(client)), waiting, max(0.0, age_s)
     except redis.RedisError:
         return None, 0, 0.0

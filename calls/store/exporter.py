@@ -32,7 +32,7 @@ from calls.store import rejected
 from calls.store.handover import handed_over
 from calls.store.impatient import impatient_redis
 from calls.store.outbox import OUTBOX
-from calls.store.pulse import Pulse, pulse
+from calls.store.pulse import Pulse, clock_ms, pulse
 from calls.store.questions import REFUSED, STATES, WOULD
 from calls.store.usage import total_of
 from cdr import patience, stream, trace
@@ -289,10 +289,11 @@ def _tell_waiting(told: _Told, client: "redis.Redis") -> None:
         for key in streams.values():
             pipeline.xlen(key)
         pipeline.xrange(OUTBOX, count=1)
-        *counts, outbox = pipeline.execute()
+        pipeline.time()
+        *counts, outbox, now = pipeline.execute()
     for name, count in zip(streams, counts, strict=True):
         told.gauge(name, count)
-    lag_ms = wall_clock_ms() - int(outbox[0][0].partition(b"-")[0]) if outbox else 0
+    lag_ms = clock_ms(now) - int(outbox[0][0].partition(b"-")[0]) if outbox else 0
     told.gauge("webhook_outbox_lag_seconds", max(0, lag_ms) / 1000)
 
 

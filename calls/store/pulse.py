@@ -9,7 +9,6 @@ from typing import Any
 
 from django.conf import settings
 
-from calls.clock import wall_clock_ms
 from calls.store import ledger_light
 from calls.store.heartbeats import Process, processes
 from calls.store.impatient import impatient_redis
@@ -46,16 +45,17 @@ class Pulse:
 
 def pulse() -> Pulse:
     """Feel it. Raises redis.RedisError."""
-    now_ms = wall_clock_ms()
     with impatient_redis(settings.REDIS_URL) as client:
         with client.pipeline(transaction=False) as pipeline:
+            pipeline.time()
             pipeline.zcard(ATTEND)
             pipeline.zrange(ATTEND, 0, 0, withscores=True)
             pipeline.xlen(STREAM)
             pipeline.xrange(STREAM, count=1)
             pipeline.xlen(REJECTED_STREAM)
             replies: list[Any] = pipeline.execute()
-        up, first, records, oldest, rejected = replies
+        now, up, first, records, oldest, rejected = replies
+        now_ms = clock_ms(now)
         return Pulse(
             up=up,
             overdue_ms=_overdue_ms(now_ms, first[0][1]) if first else 0,
@@ -67,6 +67,13 @@ def pulse() -> Pulse:
             hour=recent.look(client, HOUR_S - recent.SLOT_S),
             light=ledger_light.read(client),
         )
+
+
+def clock_ms(told: tuple[int, int]) -> int:
+    """What Redis says to TIME, in milliseconds since the epoch. By its clock it was written what is
+    due and what came when: ours may be another one."""
+    seconds, microseconds = told
+    return seconds * 1_000 + microseconds // 1_000
 
 
 def _overdue_ms(now_ms: int, due_ms: float) -> int:

@@ -82,6 +82,21 @@ def test_how_far_the_clock_of_redis_is_from_ours(clean_redis, settings, monkeypa
         assert told()(offset, setting=setting) == pytest.approx(-30, abs=1)
 
 
+def test_what_waits_in_redis_is_as_old_as_its_own_clock_says(clean_redis, monkeypatch):
+    """What is due, and when a record came, was written by the clock of Redis."""
+    waits_since_ms = int(time.time() * 1000) - 60_000
+    clean_redis.zadd(ATTEND, {"pbx1:1.1": waits_since_ms})
+    for key, entry in ((STREAM, {FIELD: b"x"}), (OUTBOX, {"call.begun": "{}"})):
+        clean_redis.xadd(key, entry, id=f"{waits_since_ms}-0")
+    ours = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: ours() + 30_000_000_000)
+
+    of = told()
+
+    for name in ("mail_overdue", "cdr_lag", "webhook_outbox_lag"):
+        assert of(f"ringmaster_{name}_seconds") == pytest.approx(60, abs=5), name
+
+
 @pytest.mark.parametrize(("green", "balances"), [(True, 1), (False, 0)])
 def test_whether_every_call_has_its_record(clean_redis, green, balances):
     _last_check(clean_redis, green, age_s=60)
