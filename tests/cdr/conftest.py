@@ -32,8 +32,8 @@ def add(stream):
 def make_writer(redis_url):
     made = []
 
-    def make(consumer="records@test"):
-        made.append(CdrWriter(redis_url, consumer, block_ms=10))
+    def make(consumer="records@test", **others):
+        made.append(CdrWriter(redis_url, consumer, block_ms=10, **others))
         return made[-1]
 
     yield make

@@ -12,6 +12,7 @@ from calls.engine.shares import SILENT, Shares
 from calls.limits.health import LEAST
 from calls.store.counters import Limits
 from calls.store.mailbox import call_key, connect, mail_key
+from cdr.found_ends import FoundEnds
 from cdr.record import Integrity
 from tests.ari_bridge.conftest import LeaseStub, MarkStub
 from tests.cdr.conftest import add, make_writer, stream
@@ -173,5 +174,5 @@ def test_records_written_and_set_aside(add, make_writer):
     make_writer().write_once()
     assert readings.grown("ringmaster_cdrs_rejected_total", kind="double") == 1
     add(record(ended_ms=record().ended_ms + 900, integrity=Integrity.RECOVERED))
-    make_writer().write_once()
+    make_writer(found_ends=FoundEnds(wait_s=0)).write_once()
     assert readings.grown("ringmaster_cdrs_retold_total") == 1
