@@ -9,6 +9,7 @@ the better one has had its time (docs/decisions/0038-an-end-that-is-told-again.m
 What waits stays pending in the stream: a writer that dies with it loses nothing.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -56,6 +57,12 @@ class FoundEnds:
                 ready.append(entry)
         due = (entry for due_s, entry in self._waiting.values() if due_s <= now_s)
         return ready + list(islice(due, max(1, most - len(ready))))
+
+    @property
+    def are_due(self) -> bool:
+        """Whether one has waited long enough; the first has waited longest."""
+        due_s = next((due_s for due_s, _ in self._waiting.values()), math.inf)
+        return due_s <= self._steady_s()
 
     def done(self, entry_ids: Iterable[str]) -> None:
         """These have left the stream."""

@@ -232,7 +232,8 @@ class CdrWriter:
             if claimed:
                 return claimed
             self._next_claim = time.monotonic() + CLAIM_EVERY_S
-        return self._read(">", block=self._block_ms)
+        # Of thousands that have waited each turn writes a part: none waits for others to come.
+        return self._read(">", block=None if self._found_ends.are_due else self._block_ms)
 
     def _read(self, after: str, block: int | None = None) -> list[tuple[bytes, dict[bytes, bytes]]]:
         answer: Any = self._redis.xreadgroup(

@@ -166,3 +166,26 @@ def test_what_waits_outlives_a_redis_that_forgets_it(stream, add, writer, clock)
     writer.write_once()
     writer.write_once()
     assert Cdr.objects.count() == 1
+
+
+def test_thousands_that_have_waited_wait_for_no_other_record(
+    stream, add, writer, clock, monkeypatch
+):
+    """As after an Asterisk that ended with all of its calls: a turn writes a batch of them."""
+    waits = []
+    read = writer._read
+
+    def noted(after, block=None):
+        waits.append(block)
+        return read(after, block)
+
+    add(*(found(f"pbx1:{number}") for number in range(1_200)))
+    for _ in range(4):
+        writer.write_once()
+    monkeypatch.setattr(writer, "_read", noted)
+    clock.pass_by(WAIT_S)
+    while stream.xlen(STREAM):
+        writer.write_once()
+    assert waits == [None, None, None]
+    writer.write_once()
+    assert waits[-1] == 10
