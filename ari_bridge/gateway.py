@@ -13,7 +13,8 @@ Asterisk's answers need reading with care (measured on 22.10):
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 from urllib.parse import quote
@@ -206,7 +207,8 @@ class AriGateway:
         is_ours, last_s = again, steady_s() + LISTENER_S
         shown = {"CALLERID(num)": command.shown, "CONNECTEDLINE(num,i)": command.shown}
         while True:
-            answer = await self._create_caller(client, command, command.endpoint, shown)
+            with _before_the_dial():
+                answer = await self._create_caller(client, command, command.endpoint, shown)
             found = await self._caller_made(client, command, answer, is_ours)
             if found is not None:
                 return found
@@ -267,9 +269,10 @@ class AriGateway:
         """Dial the phone, whose channel is ours and has not been dialled, once it can be."""
         channel = f"/channels/{_q(command.channel_id)}"
         mark = {"variable": RUNG_VARIABLE, "value": "1"}
-        marked = await _once_entered(
-            partial(client.repeatable, "POST", channel + "/variable", mark)
-        )
+        with _before_the_dial():
+            marked = await _once_entered(
+                partial(client.repeatable, "POST", channel + "/variable", mark)
+            )
         if not marked.ok:
             return marked
         # This request alone is never sent again.
@@ -383,6 +386,15 @@ _HOW: dict[type, _How] = {
     DestroyBridge: AriGateway._destroy_bridge,
     LookUp: AriGateway._look_up,
 }
+
+
+@contextmanager
+def _before_the_dial() -> Iterator[None]:
+    """What had no answer here may have made or marked the phone's channel: nothing has rung."""
+    try:
+        yield
+    except Unreachable as error:
+        raise Unreachable(str(error), sent=False) from error
 
 
 async def _once_entered(ask: Callable[[], Awaitable[Answered]]) -> Answered:

@@ -155,6 +155,18 @@ async def test_what_goes_before_the_dial_may_be_lost_and_is_sent_again(double, d
     assert double.channels[A].dials == 1
 
 
+@pytest.mark.parametrize("path", ["/channels/create", f"/channels/{A}/variable"])
+async def test_where_no_reply_comes_before_the_dial_it_is_known_that_nothing_rang(double, do, path):
+    """Else its call waits for an answer until the ringing would be over."""
+    double.fail("POST", path, "lost reply", times=1000)
+    outcome = await do()
+
+    assert isinstance(outcome, CommandFailed)
+    assert not outcome.unknown
+    assert outcome.of_node
+    assert sent(double, DIAL) == 0
+
+
 async def test_one_that_was_there_before_is_not_dialled(double, do):
     """Redis forgot it, and it was ordered again under its key."""
     await do()
