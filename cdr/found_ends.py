@@ -39,8 +39,9 @@ class FoundEnds:
     ) -> None:
         self._wait_s = wait_s
         self._steady_s = steady_s
-        self._waiting: dict[str, tuple[float, Entry]] = {}
-        """When each may be written, by the steady clock."""
+        self._waiting: dict[tuple[str, bytes], tuple[float, Entry]] = {}
+        """When each may be written, by the steady clock; by id and text, as a Redis that came back
+        with an earlier clock may give an id once more."""
 
     def ready(self, entries: Iterable[Entry], most: int) -> list[Entry]:
         """Those that may be written now: of these, and of what has waited before about as many as
@@ -52,7 +53,8 @@ class FoundEnds:
         ready: list[Entry] = []
         for entry in entries:
             if entry.record.integrity is Integrity.RECOVERED:
-                self._waiting.setdefault(entry.entry_id, (now_s + self._wait_s, entry))
+                key = (entry.entry_id, entry.text)
+                self._waiting.setdefault(key, (now_s + self._wait_s, entry))
             else:
                 ready.append(entry)
         due = (entry for due_s, entry in self._waiting.values() if due_s <= now_s)
@@ -64,7 +66,7 @@ class FoundEnds:
         due_s = next((due_s for due_s, _ in self._waiting.values()), math.inf)
         return due_s <= self._steady_s()
 
-    def done(self, entry_ids: Iterable[str]) -> None:
-        """These have left the stream."""
-        for entry_id in entry_ids:
-            self._waiting.pop(entry_id, None)
+    def done(self, entries: Iterable[Entry]) -> None:
+        """These are written, or set aside."""
+        for entry in entries:
+            self._waiting.pop((entry.entry_id, entry.text), None)

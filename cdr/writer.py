@@ -74,6 +74,15 @@ REFUSED = (DataError, IntegrityError, OverflowError, ValueError)
 PASSING = (redis.RedisError, Error)
 _EMPTIED = ("NOGROUP", "UNBLOCKED")
 Also = Callable[[Sequence[CallRecord]], None]
+# An entry leaves the stream where it was in somebody's hands. A Redis that forgot it may have
+# given its id to another one since, which nobody has read yet.
+_TAKE_OFF = """
+for index = 2, #ARGV do
+  if redis.call('XACK', KEYS[1], ARGV[1], ARGV[index]) == 1 then
+    redis.call('XDEL', KEYS[1], ARGV[index])
+  end
+end
+"""
 
 
 class CdrWriter:
@@ -103,6 +112,7 @@ class CdrWriter:
             # entries unseen; run() repeats, and begins with what was already handed out.
             retry=Retry(NoBackoff(), 0),
         )
+        self._take_off = self._redis.register_script(_TAKE_OFF)
         self._consumer = consumer
         self._block_ms = block_ms
         self._also = also
@@ -257,13 +267,13 @@ class CdrWriter:
             entry_id = raw_id.decode()
             if not values:
                 # Deleted from the stream by hand; only the note that it was handed out is left.
-                self._acknowledge([entry_id])
+                self._take_off(keys=[STREAM], args=[GROUP, entry_id])
                 continue
             text = values.get(FIELD.encode(), b"")
             try:
                 entries.append(Entry(entry_id, text, CallRecord.from_json(text)))
             except CdrError as error:
-                self._reject(entry_id, text, str(error))
+                self._set_aside(entry_id, text, str(error))
         entries = self._first_ones(self._found_ends.ready(entries, self._most))
         try:
             with patience.within(WRITE_S):
@@ -271,7 +281,7 @@ class CdrWriter:
         except REFUSED:
             self._write_one_by_one(entries)
             return
-        self._acknowledge([entry.entry_id for entry in entries])
+        self._acknowledge(entries)
         _count(entries)
         recent.note(self._redis, (entry.record for entry in entries))
 
@@ -281,7 +291,7 @@ class CdrWriter:
             verdicts = judged(entries)
         retold = [entry for entry, verdict in verdicts if verdict is Verdict.RETOLD]
         if retold:
-            self._acknowledge([entry.entry_id for entry in retold])
+            self._acknowledge(retold)
             metrics.CDRS_RETOLD.inc(len(retold))
         for entry in retold:
             logger.info(
@@ -293,8 +303,9 @@ class CdrWriter:
         for entry, verdict in verdicts:
             if verdict is Verdict.DOUBLE:
                 call = entry.record.call_id
-                reason = f"Call {call!r} has a record already, which says otherwise."
-                self._reject(entry.entry_id, entry.text, reason, DOUBLE, call)
+                self._reject(
+                    entry, f"Call {call!r} has a record already, which says otherwise.", DOUBLE
+                )
         return [entry for entry, verdict in verdicts if verdict is Verdict.WRITE]
 
     def _write_one_by_one(self, entries: Sequence[Entry]) -> None:
@@ -305,21 +316,22 @@ class CdrWriter:
             except REFUSED as error:
                 call = f"The database refused the record of call {entry.record.call_id!r}"
                 why = f"{call}: {first_line(error)}."
-                self._reject(entry.entry_id, entry.text, why, call=entry.record.call_id)
+                self._reject(entry, why)
             else:
-                self._acknowledge([entry.entry_id])
+                self._acknowledge([entry])
                 _count([entry])
 
-    def _acknowledge(self, entry_ids: Sequence[str]) -> None:
-        if not entry_ids:
-            return
-        with self._redis.pipeline(transaction=True) as pipe:
-            pipe.xack(STREAM, GROUP, *entry_ids)
-            pipe.xdel(STREAM, *entry_ids)
-            pipe.execute()
-        self._found_ends.done(entry_ids)
+    def _acknowledge(self, entries: Sequence[Entry]) -> None:
+        if entries:
+            ids = [entry.entry_id for entry in entries]
+            self._take_off(keys=[STREAM], args=[GROUP, *ids])
+            self._found_ends.done(entries)
 
-    def _reject(
+    def _reject(self, entry: Entry, reason: str, kind: str = "") -> None:
+        self._set_aside(entry.entry_id, entry.text, reason, kind, entry.record.call_id)
+        self._found_ends.done([entry])
+
+    def _set_aside(
         self, entry_id: str, text: bytes, reason: str, kind: str = "", call: str = ""
     ) -> None:
         with self._redis.pipeline(transaction=True) as pipe:
@@ -327,10 +339,8 @@ class CdrWriter:
                 REJECTED_STREAM,
                 {FIELD: text, "reason": reason, "entry": entry_id, "kind": kind},
             )
-            pipe.xack(STREAM, GROUP, entry_id)
-            pipe.xdel(STREAM, entry_id)
+            self._take_off(keys=[STREAM], args=[GROUP, entry_id], client=pipe)
             pipe.execute()
-        self._found_ends.done([entry_id])
         metrics.CDRS_REJECTED.labels(kind or "bad").inc()
         said = {"call_id": call}
         logger.error("%s It is kept as it came in %s.", reason, REJECTED_STREAM, extra=said)

@@ -12,7 +12,7 @@ from cdr import writer as writer_module
 from cdr.found_ends import WAIT_S, FoundEnds
 from cdr.models import Cdr
 from cdr.record import Integrity
-from cdr.stream import GROUP, REJECTED_STREAM, STREAM
+from cdr.stream import FIELD, GROUP, REJECTED_STREAM, STREAM
 from cdr.writer import CdrWriter
 from tests.cdr.made_up import STARTED_MS, record
 
@@ -189,3 +189,32 @@ def test_thousands_that_have_waited_wait_for_no_other_record(
     assert waits == [None, None, None]
     writer.write_once()
     assert waits[-1] == 10
+
+
+@pytest.mark.parametrize("second", [found, record])
+def test_an_id_that_is_given_once_more_is_another_record(stream, writer, clock, second):
+    """As by a promoted copy whose clock is behind."""
+    stream.xadd(STREAM, {FIELD: found("pbx1:1").to_json()}, id="5000-0")
+    writer.write_once()
+    stream.delete(STREAM)
+    stream.xadd(STREAM, {FIELD: second("pbx1:2").to_json()}, id="5000-0")
+    for _ in range(3):
+        writer.write_once()
+    clock.pass_by(WAIT_S)
+    for _ in range(3):
+        writer.write_once()
+    assert set(Cdr.objects.values_list("call_id", flat=True)) == {"pbx1:1", "pbx1:2"}
+    assert stream.xlen(STREAM) == 0
+
+
+def test_one_that_has_waited_takes_no_other_off_the_stream(stream, writer, clock):
+    stream.xadd(STREAM, {FIELD: found("pbx1:1").to_json()}, id="5000-0")
+    writer.write_once()
+    clock.pass_by(WAIT_S)
+    writer._next_batch = list
+    stream.delete(STREAM)
+    stream.xadd(STREAM, {FIELD: record("pbx1:2").to_json()}, id="5000-0")
+    stream.xgroup_create(STREAM, GROUP, id="0")
+    writer.write_once()
+    assert Cdr.objects.get().call_id == "pbx1:1"
+    assert stream.xlen(STREAM) == 1

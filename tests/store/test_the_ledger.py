@@ -9,6 +9,7 @@ from django.core.management import CommandError, call_command
 
 from calls.store.ledger import ledger
 from calls.store.mailbox import ATTEND
+from cdr.found_ends import FoundEnds
 from cdr.models import Cdr
 from cdr.record import Disposition, Integrity
 from cdr.stream import BEGUN_FIELD, BEGUN_STREAM, FIELD, STREAM
@@ -85,7 +86,8 @@ def test_a_call_whose_record_was_rejected_is_no_missing_one(begun, clean_redis, 
 
 
 def write(redis_url):
-    writer = CdrWriter(redis_url, "records@test", block_ms=10)
+    found_ends = FoundEnds(wait_s=0)
+    writer = CdrWriter(redis_url, "records@test", block_ms=10, found_ends=found_ends)
     writer.write_once()
     writer.close()
 
