@@ -24,7 +24,7 @@ from calls.policy import policy
 from calls.routing.endpoints import why_not
 from calls.store.heartbeats import Process, processes
 from calls.store.impatient import impatient_redis
-from calls.store.pulse import clock_ms
+from calls.store.pulse import clock_ms, clock_offset_s
 from cdr.errors import first_line
 from cdr.stream import STREAM
 
@@ -48,7 +48,7 @@ def _redis_server(url: str, names: tuple[str, ...]) -> RedisServer:
     try:
         with impatient_redis(url) as client:
             info: Any = client.info("everything")
-            told: Any = client.time()
+            clock_off_s = clock_offset_s(client)
     except redis.RedisError as error:
         return RedisServer(names, error=first_line(error))
     return RedisServer(
@@ -58,7 +58,7 @@ def _redis_server(url: str, names: tuple[str, ...]) -> RedisServer:
         policy=str(info.get("maxmemory_policy", "noeviction")),
         appends=bool(info.get("aof_enabled", 1)),
         writes=info.get("aof_last_write_status", "ok") == "ok",
-        clock_off_s=told[0] + told[1] / 1e6 - time(),
+        clock_off_s=clock_off_s,
         keeps_calls=names != ("CELERY_BROKER_URL",),
     )
 

@@ -32,7 +32,7 @@ from calls.store import rejected
 from calls.store.handover import handed_over
 from calls.store.impatient import impatient_redis
 from calls.store.outbox import OUTBOX
-from calls.store.pulse import Pulse, clock_ms, pulse
+from calls.store.pulse import Pulse, clock_ms, clock_offset_s, pulse
 from calls.store.questions import REFUSED, STATES, WOULD
 from calls.store.usage import total_of
 from cdr import patience, stream, trace
@@ -160,7 +160,7 @@ class Exporter(Collector):
             with impatient_redis(settings.REDIS_URL) as client:
                 counted = handed_over(client)
                 _tell_waiting(told, client)
-                told.gauge("redis_clock_offset_seconds", _clock_offset_s(client), "REDIS_URL")
+                told.gauge("redis_clock_offset_seconds", clock_offset_s(client), "REDIS_URL")
             _tell_pulse(told, felt)
             told.gauge("redis_up", 1)
         except redis.RedisError:
@@ -203,7 +203,7 @@ class Exporter(Collector):
                 pipeline.hgetall(key)
             replies: list[Any] = pipeline.execute()
             if settings.LIMITS_REDIS_URL != settings.REDIS_URL:
-                offset_s = _clock_offset_s(client)
+                offset_s = clock_offset_s(client)
                 told.gauge("redis_clock_offset_seconds", offset_s, "LIMITS_REDIS_URL")
         states, refused, would = replies
         unwell = states_of([part for pair in states.items() for part in pair])
@@ -295,14 +295,6 @@ def _tell_waiting(told: _Told, client: "redis.Redis") -> None:
         told.gauge(name, count)
     lag_ms = clock_ms(now) - int(outbox[0][0].partition(b"-")[0]) if outbox else 0
     told.gauge("webhook_outbox_lag_seconds", max(0, lag_ms) / 1000)
-
-
-def _clock_offset_s(client: "redis.Redis") -> float:
-    """How far its clock is ahead of ours, as of the middle of the question; off by half of what the
-    answer took at most. Of a client that is connected, or connecting would be among that."""
-    asked_s = time.time()
-    seconds, microseconds = client.time()
-    return seconds + microseconds / 1e6 - (asked_s + time.time()) / 2
 
 
 def _most(totals: Mapping[bytes, bytes]) -> list[tuple[str, int]]:

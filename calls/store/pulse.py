@@ -3,10 +3,12 @@
 Every key read here is documented, and written, by the module that its name is imported from.
 """
 
+import time
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+import redis
 from django.conf import settings
 
 from calls.store import ledger_light
@@ -74,6 +76,15 @@ def clock_ms(told: tuple[int, int]) -> int:
     due and what came when: ours may be another one."""
     seconds, microseconds = told
     return seconds * 1_000 + microseconds // 1_000
+
+
+def clock_offset_s(client: "redis.Redis") -> float:
+    """How far its clock is ahead of ours, as of the middle of the question; off by half of what the
+    answer took at most. Of a client that is connected, or connecting would be among that. Raises
+    redis.RedisError."""
+    asked_s = time.time()
+    told: Any = client.time()
+    return clock_ms(told) / 1000 - (asked_s + time.time()) / 2
 
 
 def _overdue_ms(now_ms: int, due_ms: float) -> int:
