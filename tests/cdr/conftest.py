@@ -2,6 +2,7 @@
 
 import pytest
 import redis
+from django.db import OperationalError
 
 from cdr.stream import FIELD, REJECTED_STREAM, STREAM
 from cdr.writer import CdrWriter
@@ -44,3 +45,25 @@ def make_writer(redis_url):
 @pytest.fixture
 def writer(make_writer):
     return make_writer()
+
+
+@pytest.fixture
+def write_all(stream):
+    """Has a writer, whose database takes no more than ten records at once, empty the stream."""
+
+    def write_all(writer, told=lambda records: None):
+        def also(records):
+            if len(records) > 10:
+                raise OperationalError("no answer within 15 s")
+            told(records)
+
+        writer._also = also
+        failures = 0
+        while stream.xlen(STREAM):
+            try:
+                writer.write_once()
+            except OperationalError:
+                failures += 1
+            assert failures < 20
+
+    return write_all
