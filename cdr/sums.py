@@ -11,7 +11,7 @@ from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import QuerySet, Sum
 
 from cdr.models import HourlyCalls
 from cdr.rates import BINS, Sums
@@ -124,19 +124,19 @@ def _parts(kind: HourlyCalls.Kind, first: datetime, end: datetime) -> "list[Quer
     """Rows that count each call from ``first`` until ``end`` once: whole days as days where they
     have been added up, the rest hour by hour.
 
-    Apart, as PostgreSQL reads each of them by the index, and for both together the whole table.
+    Each stretch of hours apart: PostgreSQL reads one by the index, and for two of them together it
+    may read the whole table.
     """
     rows = HourlyCalls.objects.filter(kind=kind).order_by()
     days = _whole_days(first, end)
-    if not days:
-        return [rows.filter(span=Span.HOUR, hour__gte=first, hour__lt=end)]
-    between, begin = Q(), first
+    parts, begin = [], first
+    if days:
+        parts.append(rows.filter(span=Span.DAY, hour__gte=days[0], hour__lte=days[-1]))
     for day in [*days, end]:
         if begin < day:
-            between |= Q(hour__gte=begin, hour__lt=day)
+            parts.append(rows.filter(span=Span.HOUR, hour__gte=begin, hour__lt=day))
         begin = day + DAY
-    parts = [rows.filter(span=Span.DAY, hour__gte=days[0], hour__lte=days[-1])]
-    return [*parts, rows.filter(between, span=Span.HOUR)] if between else parts
+    return parts
 
 
 def _whole_days(first: datetime, end: datetime) -> list[datetime]:

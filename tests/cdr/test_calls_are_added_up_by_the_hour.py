@@ -5,6 +5,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from cdr import rollup
 from cdr.models import Cdr, HourDue, HourlyCalls
@@ -208,6 +210,17 @@ def test_days_that_are_over_are_added_up_from_their_hours(days):
 def test_hours_and_days_are_read_together_and_none_twice(days, back, attempts):
     found = by_key(HourlyCalls.Kind.ACCOUNT, days - timedelta(hours=back), days)
     assert found["demo"].attempts == attempts
+
+
+def test_the_hours_before_and_after_whole_days_are_asked_for_apart(days):
+    with CaptureQueriesContext(connection) as asked:
+        found = by_key(
+            HourlyCalls.Kind.ACCOUNT, days - timedelta(hours=70), days - timedelta(hours=1)
+        )
+        causes_by_key(HourlyCalls.Kind.ACCOUNT, days - timedelta(hours=70), days, ["demo"])
+    assert found["demo"].attempts == 69
+    # Two stretches in one question make PostgreSQL read the whole table where there are few keys.
+    assert not [query["sql"] for query in asked if " OR " in query["sql"]]
 
 
 def test_a_late_record_of_a_day_that_was_added_up_is_counted(days):

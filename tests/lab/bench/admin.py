@@ -163,7 +163,9 @@ def _scans(client: Any, address: str) -> tuple[set[str], int]:
     with CaptureQueriesContext(connection) as captured:
         client.get(address)
     found: set[str] = set()
-    selects = [query["sql"] for query in captured if query["sql"].lstrip().startswith("SELECT")]
+    selects = [
+        query["sql"] for query in captured if query["sql"].lstrip().startswith(("SELECT", "WITH"))
+    ]
     for sql in selects:
         with connection.cursor() as cursor:
             cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}")
