@@ -4,7 +4,13 @@ from collections.abc import Container
 from dataclasses import dataclass, replace
 
 from calls import ids
-from calls.machine.events import ChannelAnswered, ChannelEnd, ChannelEvent, HangupRequested
+from calls.machine.events import (
+    ChannelAnswered,
+    ChannelEnd,
+    ChannelEvent,
+    HangupRequested,
+    with_answer,
+)
 
 CROSSES_MS = 2_000
 """An answer that crosses with our end of its attempt comes milliseconds before it; so much later it
@@ -64,4 +70,4 @@ def _told(event: ChannelEnd, answer: _Answer) -> ChannelEnd:
         answer.given_up |= isinstance(event, HangupRequested) and event.soft and soon
     if answer.given_up:
         return replace(event, up=False)
-    return replace(event, answered_leg=answer.attempt, answered_ms=answer.at_ms, up=False)
+    return with_answer(event, answer.attempt, answer.at_ms)

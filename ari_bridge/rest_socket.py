@@ -23,6 +23,7 @@ import orjson
 
 from ari_bridge.client import ANSWER_S, Answered, AriClient, Unreachable
 from ari_bridge.node import AriNode
+from calls.deadlines import Deadlines
 
 SOCKETS = 4
 """Sockets of one process to one node. One was measured to choke at about 100 calls a second."""
@@ -53,6 +54,7 @@ class RestSocket(AriClient):
         self._numbers = count(1)
         self._waiting: dict[str, asyncio.Future[Answered]] = {}
         self._loop = asyncio.get_running_loop()
+        self._deadlines = Deadlines()
 
     async def request(
         self,
@@ -160,7 +162,7 @@ class RestSocket(AriClient):
         waiter: asyncio.Future[Answered] = self._loop.create_future()
         self._waiting[number] = waiter
         try:
-            async with asyncio.timeout(left_s):
+            with self._deadlines.within(left_s):
                 await socket.send_str(text)
                 return await waiter
         except TimeoutError as error:

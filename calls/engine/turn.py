@@ -27,6 +27,7 @@ import redis
 
 from calls import ids, log_context, metrics
 from calls.clock import steady_s, wall_clock_ms
+from calls.deadlines import Deadlines
 from calls.engine.asterisk import Gateway
 from calls.engine.dialling import doubt_of
 from calls.engine.keepsake import Keepsake
@@ -124,6 +125,7 @@ class Engine:
         self._keeps_journal = keeps_journal
         self._note_node = note_node
         self.keepsake = Keepsake(steady_s)
+        self._deadlines = Deadlines()
         self._name = uuid4().hex
         self._turns = count(1)
 
@@ -191,6 +193,7 @@ class _Turn:
         self._note_node = engine._note_node
         self._keeps_journal = engine._keeps_journal
         self._keepsake = engine.keepsake
+        self._deadlines = engine._deadlines
         self._notebook = Notebook(_turn_name(token), self._now_ms())
         self._call = call
         self._token = token
@@ -331,7 +334,7 @@ class _Turn:
         again = command in self._left_over
         result: Result
         try:
-            async with asyncio.timeout(COMMAND_S + GRACE_S):
+            with self._deadlines.within(COMMAND_S + GRACE_S):
                 if isinstance(command, CreateChannel | Originate):
                     wrong = await doubt_of(command, session, self._directory, self._version)
                     if wrong:
@@ -352,7 +355,7 @@ class _Turn:
         try:
             # Asked at the same time: a database that hangs is waited for once, not twice.
             self._limits.prepare(self._version)
-            async with asyncio.timeout(COMMAND_S):
+            with self._deadlines.within(COMMAND_S):
                 found: Plan | Refusal = await self._directory.find(facts, self._version)
                 if isinstance(found, Plan):
                     return await self._guarded(session, found)
@@ -369,7 +372,7 @@ class _Turn:
 
     async def _reserve(self, session: Session, command: Reserve) -> Result:
         try:
-            async with asyncio.timeout(RESERVE_S):
+            with self._deadlines.within(RESERVE_S):
                 answer = await self._limits.reserve(session, command.attempt)
         except (redis.RedisError, TimeoutError) as error:
             return self._uncounted(session, command, error)
@@ -379,7 +382,7 @@ class _Turn:
 
     async def _extend(self, session: Session, command: Extend) -> Result:
         try:
-            async with asyncio.timeout(RESERVE_S):
+            with self._deadlines.within(RESERVE_S):
                 talk_s, by = await self._limits.extend(session, command.have_s)
         except (redis.RedisError, TimeoutError) as error:
             return self._uncounted(session, command, error)
@@ -394,7 +397,7 @@ class _Turn:
     async def _release(self, session: Session, command: Release) -> Result:
         ended = (session.call_id, session.rules or (), command.talk_ms)
         try:
-            async with asyncio.timeout(RESERVE_S):
+            with self._deadlines.within(RESERVE_S):
                 await self._limits.release(*ended)
         except TimeoutError:
             self._limits.release_later(*ended, f"no answer within {RESERVE_S:g} s")

@@ -13,9 +13,11 @@ Every ``at_ms`` is in milliseconds since the Unix epoch: Asterisk's own timestam
 came from Asterisk, the worker's clock for results.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import ClassVar
+from operator import attrgetter
+from typing import Any, ClassVar
 
 import orjson
 
@@ -420,6 +422,20 @@ _LATER: dict[type, tuple[str, ...]] = {
 }
 """Fields that are left out where they say nothing, the last first: a worker from before there were
 such fields takes no others."""
+_BEFORE_THE_ANSWER: dict[type, Callable[[Any], tuple[Any, ...]]] = {
+    kind: attrgetter(*kind.__slots__[: -len(_OF_AN_END)])
+    for kind in (HangupRequested, ChannelLeft, ChannelDestroyed)
+}
+
+
+def with_answer(event: ChannelEnd, leg: int, answered_ms: int) -> ChannelEnd:
+    """The end with what is remembered of the call's answer.
+
+    As `dataclasses.replace` would give it, in a tenth of the time: every end of a talk comes here.
+    """
+    kind: Any = type(event)
+    told: ChannelEnd = kind(*_BEFORE_THE_ANSWER[kind](event), leg, answered_ms)
+    return told
 
 
 def encode(event: MailboxEvent) -> bytes:

@@ -15,6 +15,8 @@ def impatient_client(url: str) -> "redis.Redis":
     """A client that asks once and waits :data:`TIMEOUT_S` at most; whoever makes it closes it."""
     return redis.Redis.from_url(
         url,
+        # Of the third redis-py turns every reply back into the form of the second, by hand.
+        protocol=2,
         socket_timeout=TIMEOUT_S,
         socket_connect_timeout=TIMEOUT_S,
         retry=Retry(NoBackoff(), 0),
