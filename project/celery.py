@@ -4,6 +4,8 @@ import os
 from typing import Any
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+# Celery would read all pages for Django's checks, and tell nobody what they found.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 from celery import Celery, current_app
 from celery.signals import worker_process_init, worker_process_shutdown, worker_shutdown

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Warning, register
+from django.core.checks import CheckMessage, Tags, Warning, register
 
 LOOSE = "project.W001"
 
 
-@register()
+@register(Tags.security)
 def secrets_are_private(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     """Files that hold secrets and that others on this machine can read."""
     files = [settings.BASE_DIR / ".env", *_database_files()]

@@ -18,6 +18,8 @@ from celery.worker import state
 from project.signals import HearsSignals
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+# Celery would read all pages for Django's checks, and tell nobody what they found.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,10 @@
 """Addresses of the web process: the admin, the API, and pages for machines."""
 
+# ruff: noqa: E402 - the pages of others must be there before ours, which replace some of them
 from django.contrib import admin
+
+admin.autodiscover()
+
 from django.urls import path, re_path
 from django.views.generic import RedirectView
 

@@ -16,6 +16,7 @@ from django.contrib.auth.models import Group, Permission
 from django.db import connection
 from django.db.models.signals import post_migrate
 
+import project.urls  # noqa: F401 - the admin's pages, as a web process has them
 from project.access.roles import grant, make_groups
 from tests import examples
 from tests.lab import services

@@ -9,6 +9,7 @@ from typing import Any
 
 import uvloop
 from django.conf import settings
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from redis import RedisError
 
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
+    # All checks would read all pages, before the first call is heard.
+    requires_system_checks = (Tags.security,)
     help = (
         "Listen to the ARI of the nodes in ARI_NODES and hand their events to the workers. Run it "
         "twice, and the second takes over when the first ends."

@@ -7,6 +7,7 @@ from typing import Any
 
 import uvloop
 from django.conf import settings
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError
 from redis.asyncio import Redis
 
@@ -16,6 +17,8 @@ logger = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
+    # All checks would read all pages, before the first call is heard.
+    requires_system_checks = (Tags.security,)
     help = (
         "Catch the SIP of calls, which Asterisk sends by HEP (hep.conf) to SIP_TRACE_BIND, for the "
         "stories of calls. Optional; run it beside each Asterisk whose calls are to be traced."

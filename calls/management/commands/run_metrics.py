@@ -8,6 +8,7 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from django.conf import settings
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from prometheus_client import make_wsgi_app
 
@@ -26,6 +27,8 @@ class _Handler(WSGIRequestHandler):
 
 
 class Command(BaseCommand):
+    # All checks would read all pages, which this process does not serve.
+    requires_system_checks = (Tags.security,)
     help = (
         "Answer Prometheus at METRICS_BIND with what all processes count. One for each switch; the "
         "web process answers the same at /metrics."

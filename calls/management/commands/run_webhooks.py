@@ -7,6 +7,7 @@ from typing import Any
 
 import uvloop
 from django.conf import settings
+from django.core.checks import Tags
 from django.core.management.base import BaseCommand
 
 from calls.store.heartbeats import Heart
@@ -17,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
+    # All checks would read all pages, which this process does not serve.
+    requires_system_checks = (Tags.security,)
     help = (
         "Bring what happens to the webhooks that are configured in the admin. Without it nothing "
         "is told, and nothing else is missed; several may run."
