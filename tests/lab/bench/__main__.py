@@ -80,31 +80,24 @@ class Bench:
                         self._one(contestant, turn)
 
     def _one(self, contestant: Contestant, turn: int) -> None:
-        placed = load.warm_up(self._caller, contestant)
+        placed, failed = load.warm_up(self._caller, contestant), 0
         for rate in self._options.rates:
             seconds = self._options.seconds
             console.print(f"Turn {turn}, {contestant.name}: {rate} calls/s for {seconds} s …")
             run = load.run(self._caller, contestant, self._asterisk, rate=rate, seconds=seconds)
             self._runs[contestant.name, rate].append(run)
             placed += rate * seconds
+            failed += run.failed
             if run.failed:
                 console.print(f"{run.failed} calls failed.")
                 break
         if contestant.product is not None:
-            self.wrong += _wrong(contestant.product, placed, self._failed())
+            self.wrong += _wrong(contestant.product, placed, failed)
             if turn == self._options.repeat:
                 idle = load.idle_percent(contestant, IDLE_S)
                 self.facts["idle_percent_of_a_core"] = round(idle, 2)
                 if self._options.parallel:
                     self.wrong += self._parallel(contestant, contestant.product)
-
-    def _failed(self) -> int:
-        return sum(
-            run.failed
-            for (name, _), runs in self._runs.items()
-            for run in runs
-            if name == RINGMASTER
-        )
 
     @property
     def rows(self) -> list[report.Row]:
