@@ -25,7 +25,7 @@ for prefix, dial in {"49": "PJSIP/{number}@carrier-a", "88": "Local/{number}@mon
     RouteTarget.objects.create(route=Route.objects.create(prefix=prefix), trunk=trunk)
     of.append({"scope": "trunk", "trunk": trunk})
 for whose in of:
-    Limit.objects.create(**whose, metric="concurrent", value=5_000)
+    Limit.objects.create(**whose, metric="concurrent", value=50_000)
     Limit.objects.create(**whose, metric="cps", value=500)
 """
 COUNT = """
