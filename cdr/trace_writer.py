@@ -92,7 +92,6 @@ class TraceWriter:
             socket_timeout=5,
             socket_connect_timeout=2,
             socket_keepalive=True,
-            protocol=2,
             health_check_interval=10,
             retry=Retry(NoBackoff(), 0),
         )

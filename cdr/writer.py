@@ -107,7 +107,6 @@ class CdrWriter:
             socket_timeout=SOCKET_TIMEOUT_S,
             socket_connect_timeout=2,
             socket_keepalive=True,
-            protocol=2,
             health_check_interval=10,
             # A read repeated inside the client after a lost reply would leave the first one's
             # entries unseen; run() repeats, and begins with what was already handed out.

@@ -424,7 +424,8 @@ _LATER: dict[type, tuple[str, ...]] = {
 such fields takes no others."""
 _BEFORE_THE_ANSWER: dict[type, Callable[[Any], tuple[Any, ...]]] = {
     kind: attrgetter(*kind.__slots__[: -len(_OF_AN_END)])
-    for kind in (HangupRequested, ChannelLeft, ChannelDestroyed)
+    for kind, later in _LATER.items()
+    if later is _OF_AN_END
 }
 
 

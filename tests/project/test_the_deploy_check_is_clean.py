@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 from django.conf import settings
+from django.core.checks import Tags, run_checks
 
 
 def deploy_check(**changes):
@@ -26,3 +27,8 @@ def test_nothing_is_left_to_say_behind_tls():
 
 def test_the_check_does_speak_up_without_tls():
     assert "security.W" in deploy_check(HTTPS="false").stderr
+
+
+def test_the_admins_pages_are_right():
+    # Here, where they have been read: a command that looks at them may not have.
+    assert run_checks(tags=[Tags.admin]) == []

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
-    # All checks would read all pages, before the first call is heard.
+    # All checks would read all pages, which this process does not serve.
     requires_system_checks = (Tags.security,)
     help = (
         "Listen to the ARI of the nodes in ARI_NODES and hand their events to the workers. Run it "

@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class Command(BaseCommand):
-    # All checks would read all pages, before the first call is heard.
+    # All checks would read all pages, which this process does not serve.
     requires_system_checks = (Tags.security,)
     help = (
         "Catch the SIP of calls, which Asterisk sends by HEP (hep.conf) to SIP_TRACE_BIND, for the "

@@ -155,15 +155,15 @@ class Bench:
 def _wrong(product: Product, placed: int, failed: int) -> list[str]:
     """What is not as it should be after so many calls, of which so many were not answered."""
     wrong = []
-    cdrs = product.cdrs()
-    if cdrs.get("answered", 0) != placed - failed:
-        wrong.append(f"{placed - failed} calls were answered, but the CDRs are {cdrs}.")
     if failed:
         # What Asterisk was asked for and did seconds later is taken away by a comparison.
         with contextlib.suppress(LabError):
             wait_for(
                 lambda: not product.leftovers(), timeout_s=COMPARED_S, failure=lambda: "left over"
             )
+    cdrs = product.cdrs()
+    if cdrs.get("answered", 0) != placed - failed:
+        wrong.append(f"{placed - failed} calls were answered, but the CDRs are {cdrs}.")
     left = product.leftovers()
     if left:
         wrong.append(f"Left over: {', '.join(left[:20])}.")
