@@ -51,12 +51,15 @@ class Deadlines:
         assert self._loop is not None  # noqa: S101 - as above
         self._timer, self._looks_s = None, math.inf
         now_s = self._loop.time()
-        for limit in [each for each in self._running if each.until_s <= now_s]:
-            self._running.discard(limit)
-            limit.strike()
-        first_s = min((each.until_s for each in self._running), default=math.inf)
-        if first_s < math.inf:
-            self._look_at(first_s)
+        try:
+            for limit in [each for each in self._running if each.until_s <= now_s]:
+                self._running.discard(limit)
+                limit.strike()
+        finally:
+            # Also where a wait does not let itself be ended: the others are to end in time.
+            first_s = min((each.until_s for each in self._running), default=math.inf)
+            if first_s < math.inf:
+                self._look_at(first_s)
 
 
 class _Limit:

@@ -14,7 +14,7 @@ came from Asterisk, the worker's clock for results.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import IntEnum
 from operator import attrgetter
 from typing import Any, ClassVar
@@ -423,7 +423,7 @@ _LATER: dict[type, tuple[str, ...]] = {
 """Fields that are left out where they say nothing, the last first: a worker from before there were
 such fields takes no others."""
 _BEFORE_THE_ANSWER: dict[type, Callable[[Any], tuple[Any, ...]]] = {
-    kind: attrgetter(*kind.__slots__[: -len(_OF_AN_END)])
+    kind: attrgetter(*(each.name for each in fields(kind)[: -len(_OF_AN_END)]))
     for kind, later in _LATER.items()
     if later is _OF_AN_END
 }

@@ -175,3 +175,23 @@ def test_a_shorter_wait_is_looked_at_in_time_though_a_longer_one_set_the_timer(m
         return [round(at_s - asked[0]) for at_s in asked]
 
     assert _run(scene()) == [0, -60, 0]
+
+
+def test_a_wait_that_cannot_be_ended_keeps_no_other_from_its_end():
+    class Stubborn:
+        until_s = 0.0
+
+        def strike(self):
+            raise RuntimeError("it does not let itself be cancelled")
+
+    async def scene():
+        told = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, fault: told.append(fault))
+        deadlines = Deadlines()
+        deadlines._running.add(Stubborn())
+        with pytest.raises(TimeoutError), deadlines.within(SOON_S):
+            await _forever()
+        return len(told)
+
+    # Whichever of the two comes first.
+    assert [_run(scene()) for _ in range(20)] == [1] * 20
