@@ -27,6 +27,7 @@ from redis.retry import Retry
 
 from cdr import metrics
 from cdr.errors import CdrError
+from cdr.insertion import insert
 from cdr.mapping import trace_row
 from cdr.models import CallTrace
 from cdr.signalling import messages_of
@@ -39,6 +40,10 @@ BATCH = 200
 GATHER_S = 1.0
 """In which traces gather after a batch that was not full. Nobody waits for them: the story of a
 call that has just ended is read from the stream."""
+GATHER_UNDER_LOAD_S = 3.0
+UNDER_LOAD = 8
+"""Traces of a batch from which on they gather for longer: what a batch costs besides its traces is
+as much as ten of them."""
 BLOCK_MS = 1_000
 LEASE_KEY = "ringmaster:traces:writer"
 LEASE_MS = 10_000
@@ -108,8 +113,9 @@ class TraceWriter:
             while not stop.is_set():
                 try:
                     close_old_connections()
-                    if self.write_once() < BATCH:
-                        stop.wait(GATHER_S)
+                    taken = self.write_once()
+                    if taken < BATCH:
+                        stop.wait(GATHER_S if taken < UNDER_LOAD else GATHER_UNDER_LOAD_S)
                     if time.monotonic() >= self._next_drop:
                         self.drop_old(stop)
                 except (redis.RedisError, Error) as error:
@@ -230,9 +236,7 @@ class TraceWriter:
 def _store(rows: Sequence[CallTrace]) -> None:
     with transaction.atomic():
         # Sorted: two writers with the same calls in another order would wait for each other.
-        CallTrace.objects.bulk_create(
-            sorted(rows, key=lambda row: row.call_id), ignore_conflicts=True
-        )
+        insert(sorted(rows, key=lambda row: row.call_id))
 
 
 def _flat(batch: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:

@@ -47,8 +47,9 @@ from cdr import metrics, patience, recent, rollup
 from cdr.doubles import Told, Verdict, judge
 from cdr.errors import CdrError, first_line
 from cdr.found_ends import Entry, FoundEnds
+from cdr.insertion import insert
 from cdr.mapping import attempt_row, begun_row, cdr_row
-from cdr.models import BegunCall, Cdr, CdrAttempt
+from cdr.models import Cdr
 from cdr.record import CallRecord
 from cdr.stream import BEGUN_FIELD, BEGUN_STREAM, DOUBLE, FIELD, GROUP, REJECTED_STREAM, STREAM
 
@@ -274,10 +275,11 @@ class CdrWriter:
                 entries.append(Entry(entry_id, text, CallRecord.from_json(text)))
             except CdrError as error:
                 self._set_aside(entry_id, text, str(error))
-        entries = self._first_ones(self._found_ends.ready(entries, self._most))
+        rows = self._first_ones(self._found_ends.ready(entries, self._most))
+        entries = [entry for entry, _ in rows]
         try:
             with patience.within(WRITE_S):
-                store((entry.record for entry in entries), self._also)
+                store_rows([(row, entry.record) for entry, row in rows], self._also)
         except REFUSED:
             self._write_one_by_one(entries)
             return
@@ -285,10 +287,11 @@ class CdrWriter:
         _count(entries)
         recent.note(self._redis, (entry.record for entry in entries))
 
-    def _first_ones(self, entries: Sequence[Entry]) -> list[Entry]:
-        """These without the second records of calls, which are done with."""
+    def _first_ones(self, entries: Sequence[Entry]) -> list[tuple[Entry, Cdr]]:
+        """These with their rows, without the second records of calls, which are done with."""
+        rows = [cdr_row(entry.record) for entry in entries]
         with patience.within(WRITE_S):
-            verdicts = judged(entries)
+            verdicts = list(zip(entries, judged(rows), strict=True))
         retold = [entry for entry, verdict in verdicts if verdict is Verdict.RETOLD]
         if retold:
             self._acknowledge(retold)
@@ -306,7 +309,11 @@ class CdrWriter:
                 self._reject(
                     entry, f"Call {call!r} has a record already, which says otherwise.", DOUBLE
                 )
-        return [entry for entry, verdict in verdicts if verdict is Verdict.WRITE]
+        return [
+            (entry, row)
+            for (entry, verdict), row in zip(verdicts, rows, strict=True)
+            if verdict is Verdict.WRITE
+        ]
 
     def _write_one_by_one(self, entries: Sequence[Entry]) -> None:
         for entry in entries:
@@ -353,17 +360,21 @@ def _count(written: Sequence[Entry]) -> None:
         metrics.CDR_DELAY.observe(max(0.0, now_ms - at_ms(entry.entry_id.encode())) / 1000)
 
 
-def judged(entries: Sequence[Entry]) -> list[tuple[Entry, Verdict]]:
+def judged(rows: Sequence[Cdr]) -> list[Verdict]:
     """What is to be done with each record, by what the database has of these calls. Raises
     ``django.db.Error``.
     """
-    rows = [cdr_row(entry.record) for entry in entries]
     known = Cdr.objects.filter(call_id__in={row.call_id for row in rows})
     told = {call: Told(*told) for call, *told in known.values_list("call_id", *Told._fields)}
-    return list(zip(entries, judge(rows, told), strict=True))
+    return judge(rows, told)
 
 
 def store(records: Iterable[CallRecord], also: Also = lambda records: None) -> int:
+    """As `store_rows`, of records alone."""
+    return store_rows([(cdr_row(record), record) for record in records], also)
+
+
+def store_rows(rows: Iterable[tuple[Cdr, CallRecord]], also: Also = lambda records: None) -> int:
     """Write the records in one transaction; return how many calls were new. ``also`` is told of
     these in it.
 
@@ -372,26 +383,20 @@ def store(records: Iterable[CallRecord], also: Also = lambda records: None) -> i
     batch is written.
     """
     by_call: dict[str, tuple[Cdr, CallRecord]] = {}
-    for record in records:
-        row = cdr_row(record)
+    for row, record in rows:
         by_call.setdefault(row.call_id, (row, record))
     if not by_call:
         return 0
     with transaction.atomic():
-        known = set(_primary_keys(by_call))
         # Sorted: two writers with the same calls in another order would wait for each other.
-        new = sorted(set(by_call) - known)
-        Cdr.objects.bulk_create([by_call[call][0] for call in new], ignore_conflicts=True)
-        keys = _primary_keys(new)
-        # Unique by call and number: where another writer wrote the call in the same moment, its
-        # attempts stand.
-        CdrAttempt.objects.bulk_create(
+        keys = insert([by_call[call][0] for call in sorted(by_call)], "call_id")
+        new = sorted(keys)
+        insert(
             [
                 attempt_row(keys[call], attempt)
                 for call in new
                 for attempt in by_call[call][1].attempts
-            ],
-            ignore_conflicts=True,
+            ]
         )
         rollup.due(rollup.hour_of(by_call[call][0].started_at) for call in new)
         if new:
@@ -405,18 +410,14 @@ def store_begun(notes: Iterable[tuple[str, int]]) -> None:
     Raises ``django.db.Error``.
     """
     rows = {row.call_id: row for row in (begun_row(*note) for note in notes)}
-    # Sorted, as two writers may have the same calls at the same time.
-    BegunCall.objects.bulk_create([rows[call] for call in sorted(rows)], ignore_conflicts=True)
+    with transaction.atomic():
+        # Sorted, as two writers may have the same calls at the same time.
+        insert([rows[call] for call in sorted(rows)])
 
 
 def at_ms(entry_id: bytes) -> int:
     """When Redis gave a stream's entry its id, in ms since the epoch."""
     return int(entry_id.partition(b"-")[0])
-
-
-def _primary_keys(call_ids: Iterable[str]) -> dict[str, int]:
-    rows = Cdr.objects.filter(call_id__in=list(call_ids))
-    return dict(rows.values_list("call_id", "pk"))
 
 
 def _log_waiting(state: RetryCallState) -> None:

@@ -111,7 +111,9 @@ def test_entries_of_a_dead_writer_are_claimed_when_they_are_old(
 def test_entries_stay_pending_while_the_database_is_down(stream, add, writer):
     add(record())
     with (
-        patch.object(writer_module, "store", side_effect=OperationalError("connection refused")),
+        patch.object(
+            writer_module, "store_rows", side_effect=OperationalError("connection refused")
+        ),
         pytest.raises(OperationalError),
     ):
         writer.write_once()
@@ -238,17 +240,17 @@ def test_a_running_writer_outlives_a_database_that_goes_away_and_comes_back(
     add(record())
     stop = threading.Event()
     written = threading.Event()
-    real, failed = writer_module.store, threading.Event()
+    real, failed = writer_module.store_rows, threading.Event()
 
-    def away_once(records, also):
+    def away_once(rows, also):
         if not failed.is_set():
             failed.set()
             raise OperationalError("connection refused")
-        count = real(records, also)
+        count = real(rows, also)
         written.set()
         return count
 
-    with patch.object(writer_module, "store", away_once):
+    with patch.object(writer_module, "store_rows", away_once):
         thread = threading.Thread(target=writer.run, args=(stop,))
         thread.start()
         assert written.wait(30)

@@ -128,7 +128,7 @@ def test_a_failure_has_no_record_wait_once_more(stream, add, writer, clock):
     writer.write_once()
     clock.pass_by(WAIT_S)
     with (
-        patch.object(writer_module, "store", side_effect=OperationalError("gone")),
+        patch.object(writer_module, "store_rows", side_effect=OperationalError("gone")),
         pytest.raises(OperationalError),
     ):
         writer.write_once()
