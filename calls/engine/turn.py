@@ -228,7 +228,10 @@ class _Turn:
             if session.pending:
                 session = await self._act(session)
                 continue
-            await self._linger(session)
+            last = await self._linger(session)
+            if last:
+                session = self._hear(session, last)
+                continue
             wake_in_ms = session.wake_ms - self._now_ms()
             events = await self._proving(
                 self._mailboxes.let_go(
@@ -403,10 +406,16 @@ class _Turn:
             self._limits.release_later(*ended, f"no answer within {RESERVE_S:g} s")
         return CommandDone(self._now_ms(), command)
 
-    async def _linger(self, session: Session) -> None:
-        if table.lingers(session) and self._lingered < len(LINGER_S):
-            await asyncio.sleep(LINGER_S[self._lingered])
-            self._lingered += 1
+    async def _linger(self, session: Session) -> tuple[MailboxEvent, ...]:
+        """The last events of a call that is ending, which come within milliseconds.
+
+        Only looked for, as its end is what will be saved next.
+        """
+        if not table.lingers(session) or self._lingered == len(LINGER_S):
+            return ()
+        await asyncio.sleep(LINGER_S[self._lingered])
+        self._lingered += 1
+        return await self._mailboxes.came(self._call, self._token, self._handled)
 
     async def _finish(self, session: Session) -> None:
         if self._taken_over and not session.rules:

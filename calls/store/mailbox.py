@@ -166,6 +166,7 @@ class Mailboxes:
         self._order = _script(redis, "order")
         self._take = _script(redis, "take")
         self._save = _script(redis, "save")
+        self._came = _script(redis, "came")
         self._finish = _script(redis, "finish")
         self._discard = _script(redis, "discard")
         self._fail = _script(redis, "fail")
@@ -278,6 +279,14 @@ class Mailboxes:
         if came and not events:
             return await self.let_go(session, token, 0, wake_in_ms)
         return events
+
+    async def came(self, call: str, token: str, handled: int) -> tuple[MailboxEvent, ...]:
+        """The events that came beyond those *handled* since the last save; they stay there.
+
+        None where the lock is not ours any more, which the next save says.
+        """
+        found = await self._came(keys=[call_key(call), mail_key(call)], args=[token, handled])
+        return await self._readable(call, token, found)
 
     async def _save_call(
         self,

@@ -156,6 +156,37 @@ async def test_a_mailbox_is_not_let_go_while_something_is_in_it(office):
     assert not office.client.hexists(HASH, "token")
 
 
+async def test_what_came_meanwhile_can_be_looked_at_and_stays(office):
+    await office.post(entered())
+    await office.mailboxes.take(CALL, "token")
+    await office.post(HangupAsked(5, "root"))
+    for _ in range(2):
+        assert await office.mailboxes.came(CALL, "token", 1) == (HangupAsked(5, "root"),)
+    assert await office.mailboxes.came(CALL, "token", 2) == ()
+
+    session = begin(CALL, entered())
+    assert await office.mailboxes.save(session, "token", 2) == ()
+
+
+async def test_what_came_is_for_the_holder_of_the_lock_alone(office):
+    await office.post(entered())
+    await office.mailboxes.take(CALL, "token")
+    assert await office.mailboxes.came(CALL, "another", 0) == ()
+    office.client.delete(HASH)
+    assert await office.mailboxes.came(CALL, "token", 0) == (), "Redis has lost the call"
+
+
+async def test_what_came_and_cannot_be_read_goes_aside_and_is_counted_no_more(office):
+    await office.post(entered())
+    await office.mailboxes.take(CALL, "token")
+    office.client.rpush(MAIL, b"{nonsense")
+    await office.post(HangupAsked(5, "root"))
+
+    assert await office.mailboxes.came(CALL, "token", 1) == (HangupAsked(5, "root"),)
+    assert office.client.llen(MAIL) == 2
+    assert office.client.xlen("ringmaster:rejected") == 1
+
+
 async def test_a_worker_goes_on_when_redis_has_forgotten_the_scripts(office):
     office.gateway.listens = False
     await office.post(entered())
