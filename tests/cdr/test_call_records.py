@@ -1,10 +1,14 @@
 """What a call record tells, and how it travels."""
 
+from unittest.mock import patch
+
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cdr.errors import CdrError
-from cdr.record import CallRecord, Disposition, Outcome
+from cdr.record import AttemptRecord, CallRecord, Disposition, Outcome
 from tests.cdr.made_up import STARTED_MS, attempt, record
 
 
@@ -60,6 +64,48 @@ def test_a_text_that_is_no_record_is_refused_with_a_sentence(text, complaint):
     with pytest.raises(CdrError, match=r"\.$") as refusal:
         CallRecord.from_json(text)
     assert complaint in str(refusal.value)
+
+
+VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-1, 1000),
+    st.sampled_from([10**6, 10**9, 10**10, 253_402_300_799_000, 253_402_300_799_001, 2**63]),
+    st.floats(),
+    st.sampled_from(["", "answered", "fraud", "Fine!", "a\0b", "é", "x" * 300]),
+    st.just([]),
+    st.just({}),
+)
+NAMES = st.sampled_from([*CallRecord.__slots__, "colour"])
+
+
+@given(
+    st.dictionaries(NAMES, VALUES, max_size=3),
+    st.lists(st.dictionaries(st.sampled_from(AttemptRecord.__slots__), VALUES), max_size=2),
+    st.sets(NAMES, max_size=2),
+)
+def test_the_quick_way_to_read_a_record_takes_what_the_careful_one_takes(
+    changes, attempts, missing
+):
+    """The quick one is tried first, the careful one says what is wrong."""
+    whole = document(attempts=[document()["attempts"][0] | each for each in attempts])
+    text = orjson.dumps(
+        {name: value for name, value in (whole | changes).items() if name not in missing}
+    )
+    try:
+        careful: object = CallRecord._explained(text)
+    except CdrError as error:
+        careful = str(error)
+    try:
+        quick: object = CallRecord.from_json(text)
+    except CdrError as error:
+        quick = str(error)
+    assert quick == careful
+
+
+def test_the_usual_record_is_read_the_quick_way():
+    with patch.object(CallRecord, "_explained", side_effect=AssertionError):
+        CallRecord.from_json(record(attempts=(attempt(), attempt(number=2))).to_json())
 
 
 def test_talk_lasts_from_the_answer_to_the_end():
