@@ -30,8 +30,13 @@ class _Form(NamedTuple):
     """Which of the values SQLite takes as texts, having no type for them; and what makes these."""
 
 
-def insert(rows: Sequence[M], by: str = "id") -> dict[Any, int]:
-    """Write these unsaved rows of one model; one that any unique column refuses is left out.
+def insert(rows: Sequence[M], by: str = "id", unique: Sequence[str] = ()) -> dict[Any, int]:
+    """Write these unsaved rows of one model, but those that are there already.
+
+    There is one with the same values in the fields ``unique``, which have a unique index; without
+    them one that any unique index refuses. Who may lose no row names them: with a sequence that is
+    behind its table, as after a replication that does not copy sequences, a new row has the primary
+    key of another, and is refused (IntegrityError) rather than taken for known.
 
     Returns the primary keys of those that are new, by their value in the field ``by``. Belongs into
     a transaction. Raises ``django.db.Error``, or what Python's SQLite raises for a value that it
@@ -39,7 +44,7 @@ def insert(rows: Sequence[M], by: str = "id") -> dict[Any, int]:
     """
     new: dict[Any, int] = {}
     for some in _parts(rows):
-        new |= _insert(some, by)
+        new |= _insert(some, by, unique)
     return new
 
 
@@ -54,14 +59,16 @@ def _parts(rows: Sequence[models.Model]) -> Iterator[Sequence[models.Model]]:
         yield rows[start : start + most]
 
 
-def _insert(rows: Sequence[models.Model], by: str) -> dict[Any, int]:
+def _insert(rows: Sequence[models.Model], by: str, unique: Sequence[str]) -> dict[Any, int]:
     model = type(rows[0])
     form, meta, quoted = _form(model), model._meta, connection.ops.quote_name
+    known_by = ", ".join(quoted(str(meta.get_field(name).column)) for name in unique)  # type: ignore[union-attr]
     one = f"({', '.join(['%s'] * len(form.columns))})"
     # The names are those of our own models, the values go beside the text.
     text = (
         f"INSERT INTO {quoted(meta.db_table)} ({', '.join(map(quoted, form.columns))}) "  # noqa: S608 - see above
-        f"VALUES {', '.join([one] * len(rows))} ON CONFLICT DO NOTHING"
+        f"VALUES {', '.join([one] * len(rows))} "
+        f"ON CONFLICT {f'({known_by}) ' * bool(known_by)}DO NOTHING"
     )
     values = [value for row in rows for value in _values(form, row)]
     with connection.cursor() as cursor:
@@ -97,6 +104,11 @@ def _values(form: _Form, row: models.Model) -> Sequence[Any]:
 @cache
 def _form(model: type[models.Model]) -> _Form:
     fields = [field for field in model._meta.concrete_fields if not field.primary_key]
+    for field in fields:
+        made_on_saving = getattr(field, "auto_now", False) or getattr(field, "auto_now_add", False)
+        made_there = field.generated or (field.has_db_default() and not field.has_default())
+        if made_there or made_on_saving:
+            raise TypeError(f"{model.__name__}.{field.name} has its value from where it is saved.")
     times = tuple(
         (place, _TIMES[field.get_internal_type()])
         for place, field in enumerate(fields)

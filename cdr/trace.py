@@ -47,6 +47,8 @@ class TraceHead:
             head = cls(**known)
             if not (isinstance(head.call_id, str) and head.call_id):
                 raise ValueError("no call id")
+            if not isinstance(head.failed, bool):
+                raise TypeError("neither failed nor not")
             return head
         except (ValueError, TypeError, KeyError) as error:
             raise CdrError(f"The trace {text[:200]!r} does not say which call it is of.") from error

@@ -389,14 +389,15 @@ def store_rows(rows: Iterable[tuple[Cdr, CallRecord]], also: Also = lambda recor
         return 0
     with transaction.atomic():
         # Sorted: two writers with the same calls in another order would wait for each other.
-        keys = insert([by_call[call][0] for call in sorted(by_call)], "call_id")
+        keys = insert([by_call[call][0] for call in sorted(by_call)], "call_id", ["call_id"])
         new = sorted(keys)
         insert(
             [
                 attempt_row(keys[call], attempt)
                 for call in new
                 for attempt in by_call[call][1].attempts
-            ]
+            ],
+            unique=["cdr", "number"],
         )
         rollup.due(rollup.hour_of(by_call[call][0].started_at) for call in new)
         if new:

@@ -13,7 +13,16 @@ from calls import causes, ids
 from calls.errors import Unreadable
 from calls.machine import beginning, ending, ordered, rebuilding
 from calls.machine.commands import Hangup
-from calls.machine.events import CallEntered, CallFound, CallOrdered, decode
+from calls.machine.events import (
+    CallEntered,
+    CallFound,
+    CallOrdered,
+    ChannelDestroyed,
+    ChannelLeft,
+    HangupAsked,
+    HangupRequested,
+    decode,
+)
 from calls.machine.record import call_record
 from calls.machine.session import BridgeState, Leg, Phase, Session, from_json
 from cdr.record import CallRecord, Disposition, EndedBy
@@ -40,7 +49,7 @@ def ended(call: str, session: bytes | None, mail: list[bytes], at_ms: int, why: 
     answered = found.answered_ms is not None
     over = ending.end(
         replace(found, recovered=True, a_gone=False, legs=_still_there(found)),
-        found.ended_ms or at_ms,
+        found.ended_ms or _heard_end_ms(found, mail) or at_ms,
         found.disposition or (Disposition.ANSWERED if answered else Disposition.CONGESTION),
         found.ended_by or EndedBy.SWITCH,
         a_cause=causes.NORMAL_CLEARING if answered else causes.TEMPORARY_FAILURE,
@@ -55,6 +64,26 @@ def ended(call: str, session: bytes | None, mail: list[bytes], at_ms: int, why: 
         for number in range(1, GUESSED_LEGS + 1)
     ]
     return replace(over, pending=(*over.pending, *guesses))
+
+
+def _heard_end_ms(found: Session, mail: list[bytes]) -> int | None:
+    """When the call ended by what waits in its mailbox, if that tells: it may have talked until
+    then, and not until somebody gave it up."""
+    parties = {found.a_channel}
+    if found.answered_ms is not None and found.leg is not None:
+        parties.add(found.leg.channel_id)
+    ends = []
+    for data in mail:
+        try:
+            event = decode(data)
+        except Unreadable:
+            continue
+        if isinstance(event, HangupAsked) or (
+            isinstance(event, HangupRequested | ChannelLeft | ChannelDestroyed)
+            and event.channel_id in parties
+        ):
+            ends.append(event.at_ms)
+    return min((at_ms for at_ms in ends if at_ms >= found.started_ms), default=None)
 
 
 def record(session: Session) -> CallRecord:

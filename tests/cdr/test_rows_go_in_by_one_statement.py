@@ -3,12 +3,12 @@
 from datetime import UTC, date, datetime
 
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
 from cdr import insertion
 from cdr.insertion import insert
 from cdr.mapping import attempt_row, cdr_row, trace_row
-from cdr.models import BegunCall, CallTrace, Cdr, CdrAttempt
+from cdr.models import BegunCall, CallTrace, Cdr, CdrAttempt, CdrExport
 from cdr.trace import TraceHead
 from tests.cdr.made_up import attempt, record
 
@@ -84,6 +84,25 @@ def test_what_any_unique_columns_refuse_is_left_out():
 
     found = CdrAttempt.objects.order_by("number").values_list("number", "trunk")
     assert list(found) == [(1, "first"), (2, attempt().trunk)]
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite has no sequences")
+def test_a_new_row_that_gets_the_key_of_another_is_refused_and_not_taken_for_known():
+    """A sequence that is behind its table, as after a replication that copied none."""
+    insert(cdrs("pbx1:1", "pbx1:2"))
+    with connection.cursor() as cursor:
+        lowest = Cdr.objects.order_by("pk").values_list("pk", flat=True)[0]
+        cursor.execute(
+            "SELECT setval(pg_get_serial_sequence('cdr_cdr', 'id'), %s, false)", [lowest]
+        )
+    with pytest.raises(IntegrityError), transaction.atomic():
+        insert(cdrs("pbx1:3"), "call_id", ["call_id"])
+    assert Cdr.objects.count() == 2
+
+
+def test_a_model_whose_values_are_made_on_saving_cannot_be_inserted_so():
+    with pytest.raises(TypeError, match="CdrExport"):
+        insert([CdrExport()])
 
 
 def test_more_rows_than_one_statement_takes_go_in_by_several(monkeypatch, way):

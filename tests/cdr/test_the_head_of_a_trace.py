@@ -32,6 +32,14 @@ def test_a_head_without_a_call_id_is_refused():
         TraceHead.from_json(orjson.dumps(plain))
 
 
+@pytest.mark.parametrize("failed", [1, 0, "no", {}, None])
+def test_a_head_that_does_not_say_whether_the_call_failed_is_refused(failed):
+    """The database would refuse it, and all that came with it, again and again."""
+    plain = orjson.loads(HEAD.to_json()) | {"failed": failed}
+    with pytest.raises(CdrError):
+        TraceHead.from_json(orjson.dumps(plain))
+
+
 @pytest.mark.parametrize(
     ("error", "said"),
     [

@@ -104,6 +104,36 @@ def _fault(session, event):
     raise RuntimeError("a bug")
 
 
+@pytest.mark.parametrize("ends", ["the caller", "the callee", "somebody in the admin"])
+async def test_a_call_that_is_given_up_after_its_end_talked_until_its_end(
+    office, monkeypatch, ends
+):
+    """Half a minute goes by until it is given up, for which nobody is billed."""
+    await office.begin()
+    office.world.answer(b())
+    await office.tell()
+    await office.attend()
+    office.world.now_ms += 5_000
+    ended_ms = office.world.now_ms
+    if ends == "somebody in the admin":
+        await office.post(HangupAsked(ended_ms, "root"))
+    else:
+        office.world.end(A if ends == "the caller" else b())
+        await office.tell()
+
+    def fault(*args, **options):
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr(turn, "call_record", fault)
+    office.world.now_ms += 35_000
+    await fail_until_hopeless(office, monkeypatch)
+
+    (record,) = office.records
+    assert record.disposition == "answered"
+    assert ended_ms <= record.ended_ms <= ended_ms + 100
+    assert 4_900 <= record.talk_ms <= 5_100
+
+
 async def test_a_call_that_fails_for_a_moment_goes_on_as_if_nothing_had_been(office, monkeypatch):
     monkeypatch.setattr(turn, "HOPELESS_MS", 0)
     await office.begin()
