@@ -4,13 +4,15 @@
 
 Takes one JSON object a line on stdin and answers with one on stdout:
 
-    {"place": 500, "rate": 100, "hold_s": 20}   places calls; each is answered at once, talks so
-                                                long and is hung up by its caller
+    {"place": 500, "rate": 100, "hold_s": 20, "app": "ringmaster"}
+                                                places calls into that application; each is answered
+                                                at once, talks so long and is hung up by its caller
     {"hang_up": true}                           ends every call that is up
     {"tell": true}                              answers with what has happened since the last time
 
 An answer has ``up`` (calls), ``events`` sent, ``delays_ms`` (how long each caller's entry took to
-the request that creates its B leg), ``channels``, ``bridges``, and ``listened_to``.
+the request that creates its B leg), ``channels``, ``bridges``, and the ``applications`` that are
+listened to.
 """
 
 import argparse
@@ -40,13 +42,13 @@ class Node(AriDouble):
         self._tasks: set[asyncio.Task[None]] = set()
         self._calls = 0
 
-    def place(self, count: int, rate: float, hold_s: float) -> None:
+    def place(self, count: int, rate: float, hold_s: float, app: str) -> None:
         """Let callers enter, so many a second."""
-        task = asyncio.create_task(self._place(count, rate, hold_s))
+        task = asyncio.create_task(self._place(count, rate, hold_s, app))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _place(self, count: int, rate: float, hold_s: float) -> None:
+    async def _place(self, count: int, rate: float, hold_s: float, app: str) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
         for index in range(count):
@@ -54,7 +56,7 @@ class Node(AriDouble):
             self._calls += 1
             channel = f"{int(time.time())}.{self._calls}"
             self._entered[channel] = loop.time()
-            self.enter(channel, exten=NUMBER, accountcode="demo")
+            self.enter(channel, app, exten=NUMBER, accountcode="demo")
             loop.call_later(hold_s, self.hang_up, channel)
 
     def hang_up(self, channel: str) -> None:
@@ -92,7 +94,7 @@ class Node(AriDouble):
     def obey(self, order: dict[str, Any]) -> dict[str, Any]:
         """Do what a line says."""
         if "place" in order:
-            self.place(order["place"], order["rate"], order["hold_s"])
+            self.place(order["place"], order["rate"], order["hold_s"], order["app"])
         if order.get("hang_up"):
             for channel in self.callers:
                 self.hang_up(channel)
@@ -102,7 +104,7 @@ class Node(AriDouble):
             "delays_ms": self.delays_ms,
             "channels": len(self.channels),
             "bridges": len(self.bridges),
-            "listened_to": "ringmaster" in self.apps,
+            "applications": list(self.apps),
         }
         if order.get("tell"):
             self.events, self.delays_ms = 0, []

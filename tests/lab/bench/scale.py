@@ -1,12 +1,17 @@
 """`make bench-scale`: Ringmaster on ARI doubles, without Asterisk's own cost.
 
     python -m tests.lab.bench.scale [--up 100,1000,10000] [--rate R] [--seconds S] [--cells 1,2,3]
+                                    [--rates 100,200,…,1000] [--bridges 1,2]
 
-Two questions, each on real processes, Redis and PostgreSQL:
+Four questions, each on real processes, Redis and PostgreSQL:
 
-  * what an event costs while few or many calls are up, and what a call takes of Redis' memory
+  * what an event costs while few or many calls are up, and what a call takes of Redis' memory,
+    with its journal and without
+  * how many calls a second one cell carries: rates that rise until calls take `TOO_LATE_MS` to be
+    called on
   * what several cells cost side by side (each with a node, a bridge, a worker and a Redis of its
     own, the database in the middle), as work per CPU second: 3.0 for three is perfect
+  * the same with one node whose calls are spread over several applications, each with a cell
 """
 
 import argparse
@@ -15,7 +20,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import quantiles
@@ -34,6 +39,8 @@ from tests.lab.stack import Stack, cpu_seconds
 from tests.lab.waiting import wait_for
 
 RAMP_RATE = 60
+TOO_LATE_MS = 1_000.0
+"""A median from a caller's entry to the request that calls on above which a rate is too high."""
 HOLD_S = 3_000.0
 """Calls that are only to be up talk for longer than any measurement."""
 TALK_S = 2.0
@@ -78,15 +85,17 @@ class Node:
 
 
 class Cell:
-    """A node, a Redis, and the processes that serve it."""
+    """A node or a part of its calls, a Redis, and the processes that serve them."""
 
-    def __init__(self, folder: Path, database_url: str) -> None:
-        self.node = Node()
+    def __init__(
+        self, folder: Path, database_url: str, node: Node, app: str, settings: Mapping[str, str]
+    ) -> None:
+        self.node = node
+        self.app = app
         self.server = services.Redis().start()
-        address = (
-            f"double=http://ringmaster:a%20long%20random%20password@{LOOPBACK}:{self.node.port}"
-        )
-        self.environment = environment_of(self.server.url, database_url, address)
+        address = f"http://ringmaster:a%20long%20random%20password@{LOOPBACK}:{node.port}"
+        self.environment = environment_of(self.server.url, database_url, f"{app}={address}")
+        self.environment |= {"ARI_APP": app, **settings}
         self.redis = self.server.client()
         folder.mkdir()
         self.stack = Stack(folder, self.environment)
@@ -97,7 +106,7 @@ class Cell:
         for name in ("calls", "records"):
             self.stack.wait_one_ready(name)
         wait_for(
-            lambda: self.node.order()["listened_to"],
+            lambda: self.app in self.node.order()["applications"],
             timeout_s=30,
             failure=lambda: f"The bridge does not listen:\n{self.stack.log('bridge')[-2000:]}",
         )
@@ -120,7 +129,6 @@ class Cell:
     def close(self) -> None:
         """End everything of it."""
         self.stack.stop()
-        self.node.close()
         self.server.stop()
 
 
@@ -128,8 +136,11 @@ class Cell:
 class Measured:
     """One load on so many cells, with so many calls up."""
 
+    what: str
     cells: int
     up: int
+    rate: float
+    """Calls a second of each cell."""
     calls: int
     events: int
     cpu_s: float
@@ -145,13 +156,20 @@ class Measured:
 
 
 @contextlib.contextmanager
-def cells(count: int) -> Iterator[Sequence[Cell]]:
-    """So many cells, up, with one database in the middle."""
+def cells(
+    count: int, *, nodes: int | None = None, settings: Mapping[str, str] | None = None
+) -> Iterator[Sequence[Cell]]:
+    """So many cells, up, with one database in the middle; each with a node of its own, or an
+    application on one of ``nodes``."""
     folder = temporary_folder("scale")
     with services.database_url() as database_url, contextlib.ExitStack() as stack:
+        far = [Node() for _ in range(nodes or count)]
+        for node in far:
+            stack.callback(node.close)
         made = []
         for number in range(count):
-            made.append(Cell(folder / str(number), database_url))
+            node, app = far[number % len(far)], f"ringmaster{number}"
+            made.append(Cell(folder / str(number), database_url, node, app, settings or {}))
             stack.callback(made[-1].close)
         manage(made[0].environment, "migrate", "--verbosity", "0")
         configure(made[0].environment)
@@ -160,12 +178,13 @@ def cells(count: int) -> Iterator[Sequence[Cell]]:
         yield made
 
 
-def measure(made: Sequence[Cell], *, up: int, rate: float, seconds: float) -> Measured:
+def measure(
+    made: Sequence[Cell], *, up: int, rate: float, seconds: float, what: str = ""
+) -> Measured:
     """Bring each cell to so many calls up, then measure further calls beside them."""
     empty = sum(cell.memory() for cell in made)
     for cell in made:
-        have = cell.node.order()["up"]
-        cell.node.order(place=up - have, rate=RAMP_RATE, hold_s=HOLD_S)
+        cell.node.order(place=up - cell.live, rate=RAMP_RATE, hold_s=HOLD_S, app=cell.app)
     for cell in made:
         wait_for(
             lambda cell=cell: cell.live >= up,  # type: ignore[misc]
@@ -173,12 +192,13 @@ def measure(made: Sequence[Cell], *, up: int, rate: float, seconds: float) -> Me
             failure=lambda cell=cell: f"{cell.live} of {up} calls are up.",  # type: ignore[misc]
         )
     memory = (sum(cell.memory() for cell in made) - empty) / (up * len(made)) if up else 0.0
-    for cell in made:
-        cell.node.order(tell=True)
+    nodes = list(dict.fromkeys(cell.node for cell in made))
+    for node in nodes:
+        node.order(tell=True)
     cpu = sum(cell.cpu_s for cell in made)
     count = int(rate * seconds)
     for cell in made:
-        cell.node.order(place=count, rate=rate, hold_s=TALK_S)
+        cell.node.order(place=count, rate=rate, hold_s=TALK_S, app=cell.app)
     time.sleep(seconds + TALK_S)
     for cell in made:
         wait_for(
@@ -187,11 +207,13 @@ def measure(made: Sequence[Cell], *, up: int, rate: float, seconds: float) -> Me
             failure=lambda cell=cell: f"{cell.live} calls live, {up} should.",  # type: ignore[misc]
         )
     spent = sum(cell.cpu_s for cell in made) - cpu
-    told = [cell.node.order(tell=True) for cell in made]
+    told = [node.order(tell=True) for node in nodes]
     delays = quantiles([delay for each in told for delay in each["delays_ms"]], n=100)
     return Measured(
+        what=what,
         cells=len(made),
         up=up,
+        rate=round(rate, 1),
         calls=count * len(made),
         events=sum(each["events"] for each in told),
         cpu_s=spent,
@@ -202,33 +224,18 @@ def measure(made: Sequence[Cell], *, up: int, rate: float, seconds: float) -> Me
 
 
 def main() -> int:
-    """Measure, and show both tables."""
+    """Measure, and show every table."""
     options = _options()
-    table = Table(title=f"{options.rate} calls/s a cell for {options.seconds} s beside those up")
-    for heading in (
-        "cells",
-        "up",
-        "calls",
-        "events",
-        "CPU, µs an event",
-        "entry → create p50 / p99",
-    ):
-        table.add_column(heading, justify="right")
-    table.add_column("Redis, bytes a call up", justify="right")
     try:
         ups = _of_one_cell(options)
+        bare = _without_journal(options)
+        rising = _rising(options)
         several = _of_several(options)
+        spread = _of_one_node(options)
     except LabError as error:
         console.print(f"[red]{error}[/red]")
         return 1
-    for each in (*ups, *several):
-        table.add_row(
-            *(str(value) for value in (each.cells, each.up, each.calls, each.events)),
-            f"{each.cpu_us_an_event:.0f}",
-            f"{each.delay_p50_ms:.1f} / {each.delay_p99_ms:.1f} ms",
-            f"{each.memory_a_call:.0f}" if each.memory_a_call else "-",
-        )
-    console.print(table)
+    _show([*ups, *bare, *rising, *several, *spread])
     if len(ups) > 1:
         ratio = ups[-1].cpu_us_an_event / ups[0].cpu_us_an_event
         console.print(f"CPU an event, {ups[-1].up} up ÷ {ups[0].up} up: {ratio:.2f}")
@@ -238,26 +245,89 @@ def main() -> int:
     return 0
 
 
+def _show(rows: Sequence[Measured]) -> None:
+    table = Table(title="each load beside the calls that are up")
+    table.add_column("")
+    for heading in ("up", "calls/s", "calls", "CPU, µs an event", "entry → create p50 / p99, ms"):
+        table.add_column(heading, justify="right")
+    table.add_column("Redis, bytes a call up", justify="right")
+    for each in rows:
+        table.add_row(
+            each.what,
+            *(str(value) for value in (each.up, each.rate, each.calls)),
+            f"{each.cpu_us_an_event:.0f}",
+            f"{each.delay_p50_ms:.1f} / {each.delay_p99_ms:.1f}",
+            f"{each.memory_a_call:.0f}" if each.memory_a_call else "-",
+        )
+    console.print(table)
+
+
 def _of_one_cell(options: argparse.Namespace) -> list[Measured]:
-    measured = []
+    measured: list[Measured] = []
+    if not options.up:
+        return measured
     with cells(1) as made:
-        # The first load finds every connection open.
-        measure(made, up=0, rate=20, seconds=3)
+        _warm_up(made)
         for up in options.up:
             console.print(f"One cell, {up} calls up …")
-            measured.append(measure(made, up=up, rate=options.rate, seconds=options.seconds))
+            load = {"rate": options.rate, "seconds": options.seconds}
+            measured.append(measure(made, up=up, what="one cell", **load))
+    return measured
+
+
+def _without_journal(options: argparse.Namespace) -> list[Measured]:
+    if not options.up:
+        return []
+    with cells(1, settings={"TRACE_DAYS": "0", "TRACE_FAILED_DAYS": "0"}) as made:
+        _warm_up(made)
+        up = min(options.up[-1], 1_000)
+        console.print(f"One cell without journals, {up} calls up …")
+        what = "one cell, no journals"
+        return [measure(made, up=up, rate=options.rate, seconds=options.seconds, what=what)]
+
+
+def _rising(options: argparse.Namespace) -> list[Measured]:
+    measured: list[Measured] = []
+    if not options.rates:
+        return measured
+    with cells(1) as made:
+        _warm_up(made)
+        for rate in options.rates:
+            console.print(f"One cell, {rate} calls/s …")
+            what = "one cell, rising"
+            try:
+                found = measure(made, up=0, rate=rate, seconds=options.seconds, what=what)
+            except LabError as error:
+                console.print(f"{rate} calls/s are too many for it on this machine: {error}")
+                break
+            measured.append(found)
+            if found.delay_p50_ms > TOO_LATE_MS:
+                console.print(f"{rate} calls/s are too many for it on this machine.")
+                break
     return measured
 
 
 def _of_several(options: argparse.Namespace) -> list[Measured]:
-    measured = []
-    for count in options.cells:
-        console.print(f"{count} cells side by side …")
-        with cells(count) as made:
-            measure(made, up=0, rate=20, seconds=3)
-            rate = options.rate / max(options.cells)
-            measured.append(measure(made, up=0, rate=rate, seconds=options.seconds))
-    return measured
+    return [_together(count, None, options) for count in options.cells]
+
+
+def _of_one_node(options: argparse.Namespace) -> list[Measured]:
+    return [_together(count, 1, options) for count in options.bridges]
+
+
+def _together(count: int, nodes: int | None, options: argparse.Namespace) -> Measured:
+    """So many cells at the same rate in all that one has, a node each or all on one."""
+    what = f"{count} cells, a node each" if nodes is None else f"one node, {count} bridges"
+    console.print(f"{what} …")
+    with cells(count, nodes=nodes) as made:
+        _warm_up(made)
+        rate = options.rate / max(options.cells) if nodes is None else options.rate / count
+        return measure(made, up=0, rate=rate, seconds=options.seconds, what=what)
+
+
+def _warm_up(made: Sequence[Cell]) -> None:
+    """Let the first load find every connection open."""
+    measure(made, up=0, rate=20, seconds=3)
 
 
 def _options() -> argparse.Namespace:
@@ -268,7 +338,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--up", type=numbers, default=[100, 1_000, 10_000], help="calls up")
     parser.add_argument("--rate", type=int, default=60, help="calls a second beside them")
     parser.add_argument("--seconds", type=int, default=20)
-    parser.add_argument("--cells", type=numbers, default=[1, 2, 3])
+    parser.add_argument("--cells", type=numbers, default=[1, 2, 3], help="with a node each")
+    parser.add_argument("--bridges", type=numbers, default=[1, 2], help="cells on one node")
+    parser.add_argument(
+        "--rates",
+        type=numbers,
+        default=[100, 150, 200, 250, 300, 400, 600, 800, 1_000],
+        help="calls a second of one cell, rising until they are too many",
+    )
     return parser.parse_args()
 
 
