@@ -129,9 +129,9 @@ def test_a_writer_that_dies_takes_its_worker_with_it(stream, environ, start_work
     faulty = tmp_path / "faulty.py"
     faulty.write_text(
         "import cdr.writer\n"
-        "def fault(records, also):\n"
+        "def fault(rows, also):\n"
         "    raise RuntimeError('a fault of the program')\n"
-        "cdr.writer.store = fault\n"
+        "cdr.writer.store_rows = fault\n"
     )
     (tmp_path / "faulty_app.py").write_text(
         "import os\n"
