@@ -4,6 +4,7 @@ Its session may be unreadable, or a fault of ours may keep every worker from dec
 nothing here asks the table, and what cannot be read is left out.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -17,10 +18,9 @@ from calls.machine.events import (
     CallEntered,
     CallFound,
     CallOrdered,
-    ChannelDestroyed,
-    ChannelLeft,
+    ChannelEnd,
     HangupAsked,
-    HangupRequested,
+    MailboxEvent,
     decode,
 )
 from calls.machine.record import call_record
@@ -72,18 +72,21 @@ def _heard_end_ms(found: Session, mail: list[bytes]) -> int | None:
     parties = {found.a_channel}
     if found.answered_ms is not None and found.leg is not None:
         parties.add(found.leg.channel_id)
-    ends = []
+    ends = (
+        event.at_ms
+        for event in _readable(mail)
+        if isinstance(event, HangupAsked)
+        or (isinstance(event, ChannelEnd) and event.channel_id in parties)
+    )
+    return min((at_ms for at_ms in ends if at_ms >= found.started_ms), default=None)
+
+
+def _readable(mail: list[bytes]) -> Iterator[MailboxEvent]:
     for data in mail:
         try:
-            event = decode(data)
+            yield decode(data)
         except Unreadable:
             continue
-        if isinstance(event, HangupAsked) or (
-            isinstance(event, HangupRequested | ChannelLeft | ChannelDestroyed)
-            and event.channel_id in parties
-        ):
-            ends.append(event.at_ms)
-    return min((at_ms for at_ms in ends if at_ms >= found.started_ms), default=None)
 
 
 def record(session: Session) -> CallRecord:
@@ -114,11 +117,7 @@ def _session(
             return from_json(session), False
         except Unreadable:
             return _parts(call, session, at_ms), True
-    for data in mail:
-        try:
-            event = decode(data)
-        except Unreadable:
-            continue
+    for event in _readable(mail):
         if isinstance(event, CallEntered):
             return beginning.begin(call, event), False
         if isinstance(event, CallOrdered):

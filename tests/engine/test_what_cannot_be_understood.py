@@ -10,6 +10,7 @@ from calls.machine.session import Phase
 from calls.store.mailbox import ATTEND
 from calls.store.rejected import STREAM, TOTALS
 from tests.engine.office import phase_of
+from tests.engine.test_nothing_happens_twice import to_the_talk
 from tests.machine.world import CALL, A, b, entered
 
 HASH = f"ringmaster:call:{CALL}"
@@ -109,10 +110,7 @@ async def test_a_call_that_is_given_up_after_its_end_talked_until_its_end(
     office, monkeypatch, ends
 ):
     """Half a minute goes by until it is given up, for which nobody is billed."""
-    await office.begin()
-    office.world.answer(b())
-    await office.tell()
-    await office.attend()
+    await to_the_talk(office)
     office.world.now_ms += 5_000
     ended_ms = office.world.now_ms
     if ends == "somebody in the admin":

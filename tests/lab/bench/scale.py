@@ -31,6 +31,7 @@ from rich.table import Table
 
 from tests.lab import services
 from tests.lab.asterisk_config import REPOSITORY
+from tests.lab.bench.journal import SETTINGS, WITHOUT
 from tests.lab.bench.product import configure, environment_of, manage
 from tests.lab.errors import LabError
 from tests.lab.ports import LOOPBACK, free_port
@@ -44,6 +45,8 @@ TOO_LATE_MS = 1_000.0
 HOLD_S = 3_000.0
 """Calls that are only to be up talk for longer than any measurement."""
 TALK_S = 2.0
+MOST_WITHOUT = 1_000
+"""Calls that are brought up without journals: bytes a call differ little beyond."""
 
 console = Console()
 
@@ -227,11 +230,12 @@ def main() -> int:
     """Measure, and show every table."""
     options = _options()
     try:
-        ups = _of_one_cell(options)
-        bare = _without_journal(options)
+        ups = _of_one_cell("one cell", options.up, options)
+        some = [up for up in options.up if up <= MOST_WITHOUT]
+        bare = _of_one_cell("one cell, no journals", some[-1:], options, SETTINGS[WITHOUT])
         rising = _rising(options)
-        several = _of_several(options)
-        spread = _of_one_node(options)
+        several = [_each_its_node(count, options) for count in options.cells]
+        spread = [_on_one_node(count, options) for count in options.bridges]
     except LabError as error:
         console.print(f"[red]{error}[/red]")
         return 1
@@ -262,28 +266,22 @@ def _show(rows: Sequence[Measured]) -> None:
     console.print(table)
 
 
-def _of_one_cell(options: argparse.Namespace) -> list[Measured]:
+def _of_one_cell(
+    what: str,
+    ups: Sequence[int],
+    options: argparse.Namespace,
+    settings: Mapping[str, str] | None = None,
+) -> list[Measured]:
     measured: list[Measured] = []
-    if not options.up:
+    if not ups:
         return measured
-    with cells(1) as made:
+    with cells(1, settings=settings) as made:
         _warm_up(made)
-        for up in options.up:
-            console.print(f"One cell, {up} calls up …")
+        for up in ups:
+            console.print(f"{what}, {up} calls up …")
             load = {"rate": options.rate, "seconds": options.seconds}
-            measured.append(measure(made, up=up, what="one cell", **load))
+            measured.append(measure(made, up=up, what=what, **load))
     return measured
-
-
-def _without_journal(options: argparse.Namespace) -> list[Measured]:
-    if not options.up:
-        return []
-    with cells(1, settings={"TRACE_DAYS": "0", "TRACE_FAILED_DAYS": "0"}) as made:
-        _warm_up(made)
-        up = min(options.up[-1], 1_000)
-        console.print(f"One cell without journals, {up} calls up …")
-        what = "one cell, no journals"
-        return [measure(made, up=up, rate=options.rate, seconds=options.seconds, what=what)]
 
 
 def _rising(options: argparse.Namespace) -> list[Measured]:
@@ -307,21 +305,24 @@ def _rising(options: argparse.Namespace) -> list[Measured]:
     return measured
 
 
-def _of_several(options: argparse.Namespace) -> list[Measured]:
-    return [_together(count, None, options) for count in options.cells]
+def _each_its_node(count: int, options: argparse.Namespace) -> Measured:
+    """Every cell with the part of the rate that it has where there are most of them."""
+    rate = options.rate / max(options.cells)
+    return _together(f"{count} cells, a node each", rate, options, count)
 
 
-def _of_one_node(options: argparse.Namespace) -> list[Measured]:
-    return [_together(count, 1, options) for count in options.bridges]
+def _on_one_node(count: int, options: argparse.Namespace) -> Measured:
+    """The whole rate, spread over the cells."""
+    what = f"one node, {count} bridges"
+    return _together(what, options.rate / count, options, count, nodes=1)
 
 
-def _together(count: int, nodes: int | None, options: argparse.Namespace) -> Measured:
-    """So many cells at the same rate in all that one has, a node each or all on one."""
-    what = f"{count} cells, a node each" if nodes is None else f"one node, {count} bridges"
+def _together(
+    what: str, rate: float, options: argparse.Namespace, count: int, nodes: int | None = None
+) -> Measured:
     console.print(f"{what} …")
     with cells(count, nodes=nodes) as made:
         _warm_up(made)
-        rate = options.rate / max(options.cells) if nodes is None else options.rate / count
         return measure(made, up=0, rate=rate, seconds=options.seconds, what=what)
 
 
