@@ -55,7 +55,10 @@ class Command(BaseCommand):
         try:
             server = make_server(host.strip("[]"), int(port), app, _Server, _Handler)
         except OSError as error:
-            raise CommandError(f"{host}:{port} cannot be listened on: {error}.") from error
+            raise CommandError(
+                f"{host}:{port} cannot be listened on: {error}. Choose another by --bind "
+                "HOST:PORT, or end what has it."
+            ) from error
         with server:
             logger.info("Answering Prometheus at http://%s:%s/metrics.", host, port)
             server.serve_forever()
