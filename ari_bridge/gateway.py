@@ -15,7 +15,7 @@ import asyncio
 import math
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 from urllib.parse import quote
 from zlib import crc32
@@ -135,7 +135,7 @@ class AriGateway:
     def _client_for(self, node: AriNode, command: AriCommand) -> AriClient:
         """The node's client that this call keeps to, so that its requests arrive in order."""
         clients = self._clients_of(node)
-        return clients[crc32(_call_of(command).encode()) % len(clients)]
+        return clients[_number_of(_named_in(command)) % len(clients)]
 
     def _clients_of(self, node: AriNode) -> tuple[AriClient, ...]:
         clients = self._clients.get(node.name)
@@ -418,12 +418,19 @@ async def _once_entered(ask: Callable[[], Awaitable[Answered]]) -> Answered:
     return answer
 
 
-def _call_of(command: AriCommand) -> str:
-    """A's channel of the command's call."""
+def _named_in(command: AriCommand) -> str:
+    """A channel or the bridge of the command's call."""
     if isinstance(command, CreateBridge | AddToBridge | Play | DestroyBridge | LookUp):
-        return ids.a_channel_of(command.bridge_id)
-    return ids.a_channel_of(command.channel_id)
+        return command.bridge_id
+    return command.channel_id
 
 
+@lru_cache(maxsize=4096)
+def _number_of(channel_or_bridge_id: str) -> int:
+    """The same number for all that belongs to one call."""
+    return crc32(ids.a_channel_of(channel_or_bridge_id).encode())
+
+
+@lru_cache(maxsize=4096)
 def _q(channel_or_bridge_id: str) -> str:
     return quote(channel_or_bridge_id, safe="")

@@ -25,6 +25,8 @@ from uuid import uuid4
 
 from redis.asyncio import Redis
 
+from calls.store.lean import TOGETHER_S, patient
+
 RENEW_S = 0.2
 """Between two renewals."""
 LOOK_S = 0.1
@@ -55,7 +57,8 @@ class Lease:
         self._clock = clock
         self._name = uuid4().hex
         self._renewals = 0
-        self._script = redis.register_script(_SCRIPT)
+        # It is renewed in the moment in which the mark is looked at.
+        self._script = patient(redis.register_script(_SCRIPT), TOGETHER_S)
         self._watched = ""
         self._since = clock()
         self._doubtful = False

@@ -2,9 +2,9 @@
 
 The listener only appends. The events of one call that belong together follow each other within
 milliseconds, and one script posts them for the price of one event: so each waits for company, for
-as long as its kind allows, and goes at once when something must be done. One task posts whatever
-is due, all calls in one round trip, and hands the calls that need a worker to the nudger. While
-Redis is away events wait here in order.
+as long as its kind allows, and goes at once when something must be done. What nobody waits for goes
+along with what is due. One task posts it all, in one round trip, and hands the calls that need a
+worker to the nudger. While Redis is away events wait here in order.
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from calls import ids
 from calls.engine.nudges import Nudger
 from calls.machine.events import (
     ChannelAnswered,
+    ChannelDestroyed,
     ChannelLeft,
     HangupRequested,
     MailboxEvent,
@@ -28,6 +29,14 @@ MOST_EVENTS = 256
 """Events in one round trip to Redis."""
 GATHER_S = 0.05
 """How long an event that asks for no action may wait to be posted."""
+COMPANY_S = 0.005
+"""After so long without another event of its call it goes along with whatever is due: what belongs
+together follows within 1 to 3 ms."""
+TALK_S = 0.01
+"""How long a talk may wait for something to go along with."""
+ENDED_S = 0.03
+"""The same for the last signs of an end that we asked for; a worker lingers for them a little
+longer (LINGER_S in calls/engine/turn.py)."""
 END_S = 0.004
 """The same for the first signs of a channel's end: StasisEnd follows the hangup and
 ChannelDestroyed the StasisEnd within 1 to 3 ms."""
@@ -53,6 +62,8 @@ class Poster:
         """By call, the one that has waited longest first."""
         self._due_s: dict[str, float] = {}
         """When the events of each call are to be posted, by the loop's clock."""
+        self._may_s: dict[str, float] = {}
+        """From when on they may go along with what is due."""
         self._count = 0
         """How many events wait to be taken up."""
         self._in_hand = 0
@@ -85,7 +96,10 @@ class Poster:
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
-        due_s = loop.time() + _patience_s(event, waiting)
+        now_s = loop.time()
+        company_s, patience_s = _patience_s(event, waiting)
+        due_s = now_s + patience_s
+        self._may_s[call] = now_s + company_s
         waiting.append(event)
         if due_s < self._due_s.get(call, float("inf")):
             self._due_s[call] = due_s
@@ -128,9 +142,17 @@ class Poster:
                 self._idle.set()
 
     def _take_due(self, until_s: float) -> list[tuple[str, MailboxEvent]]:
-        due = []
-        for call in [call for call, due_s in self._due_s.items() if due_s <= until_s]:
-            del self._due_s[call]
+        """What is due by then; where anything is, what may go along with it too."""
+        due: list[tuple[str, MailboxEvent]] = []
+        if not any(due_s <= until_s for due_s in self._due_s.values()):
+            return due
+        may_s = self._may_s
+        for call in [
+            call
+            for call, due_s in self._due_s.items()
+            if due_s <= until_s or may_s[call] <= until_s
+        ]:
+            del self._due_s[call], may_s[call]
             events = self._waiting.pop(call)
             self._count -= len(events)
             due += [(call, event) for event in events]
@@ -154,7 +176,7 @@ class Poster:
         events.pop(0)
         self._count -= 1
         if not events:
-            del self._waiting[call], self._due_s[call]
+            del self._waiting[call], self._due_s[call], self._may_s[call]
 
     async def _post(self, batch: list[tuple[str, MailboxEvent]]) -> None:
         """Post the batch, however long it takes. Events that are posted twice change nothing."""
@@ -179,19 +201,26 @@ class Poster:
             await asyncio.sleep(0.2)
 
 
-def _patience_s(event: MailboxEvent, waiting: list[MailboxEvent]) -> float:
-    """How long the event may wait for others of its call, where these wait already."""
+def _patience_s(event: MailboxEvent, waiting: list[MailboxEvent]) -> tuple[float, float]:
+    """For how long the event waits for company of its call, where these wait already, and for how
+    long at most it waits then for something to go along with, from now."""
     if isinstance(event, ChannelAnswered):
         return _until_both_answered_s(event, waiting)
+    if any(isinstance(each, HangupRequested) and each.soft for each in waiting):
+        # Our own doing, and most often all that is still to be heard of the call.
+        return (0.0, ENDED_S) if isinstance(event, ChannelDestroyed) else (COMPANY_S, ENDED_S)
     if event.urgency is not Urgency.NOW:
-        return GATHER_S
-    return END_S if isinstance(event, HangupRequested | ChannelLeft) else 0.0
+        return COMPANY_S, GATHER_S
+    return (END_S, END_S) if isinstance(event, HangupRequested | ChannelLeft) else (0.0, 0.0)
 
 
-def _until_both_answered_s(event: ChannelAnswered, waiting: list[MailboxEvent]) -> float:
-    """How long an answer may wait for that of the other side; not at all where it has come."""
+def _until_both_answered_s(
+    event: ChannelAnswered, waiting: list[MailboxEvent]
+) -> tuple[float, float]:
+    """The same for an answer, which waits for that of the other side; where this has come nothing
+    is to be done for either."""
     is_b = ids.is_created_by_us(event.channel_id)
     for each in waiting:
         if isinstance(each, ChannelAnswered) and ids.is_created_by_us(each.channel_id) != is_b:
-            return 0.0
-    return ANSWER_S if is_b else GATHER_S
+            return 0.0, TALK_S
+    return (ANSWER_S, ANSWER_S) if is_b else (ANSWER_S, GATHER_S)

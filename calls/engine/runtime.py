@@ -144,7 +144,10 @@ class Runtime:
             policy=policy(),
             refusals=Refusals(self._redis, settings.REFUSALS_PER_S),
         )
-        self._limits = Limits(connect(settings.LIMITS_REDIS_URL), LimitBook(), self._mailboxes)
+        shares = settings.LIMITS_REDIS_URL == settings.REDIS_URL
+        # What goes to one server goes out together.
+        counting = self._redis if shares else connect(settings.LIMITS_REDIS_URL)
+        self._limits = Limits(counting, LimitBook(), self._mailboxes)
         self._engine = Engine(
             self._mailboxes,
             self._gateway,
@@ -233,7 +236,7 @@ class Runtime:
             )
         return False
 
-    def _begin(self, call: str) -> None:
+    def _begin(self, call: str, found: bool = False) -> None:
         if call in self._busy:
             # The turn under way may have let the call go in Redis and not know it yet.
             self._once_more.add(call)
@@ -242,11 +245,11 @@ class Runtime:
             return
         self._busy.add(call)
         self._begun.set()
-        self._spawn(self._attend(call))
+        self._spawn(self._attend(call, found))
 
-    async def _attend(self, call: str) -> None:
+    async def _attend(self, call: str, found: bool) -> None:
         try:
-            await self._engine.attend(call)
+            await self._engine.attend(call, found)
             while call in self._once_more:
                 self._once_more.discard(call)
                 await self._engine.attend(call)
@@ -330,7 +333,7 @@ class Runtime:
         if not self._shares.enter(_node_of(call)):
             self._without_place.append(call)
         elif self._room.acquire(blocking=False):
-            self._begin(call)
+            self._begin(call, found=True)
         else:
             self._shares.leave(_node_of(call))
 

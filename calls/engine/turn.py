@@ -79,9 +79,10 @@ PROOF_S = 1.0
 """How old the last proof of the lock may be when something is done on it."""
 GRACE_S = 0.25
 """How much longer than its time a gateway is waited for, should it forget the time."""
-LINGER_S = (0.008, 0.016)
+LINGER_S = (0.04, 0.02)
 """How long a turn waits, holding the lock, for the last events of a call that is ending: they
-follow its last command within milliseconds, and waiting costs less than another nudge."""
+follow its last command within milliseconds, but may wait for company in the bridge (ENDED_S in
+ari_bridge/poster.py); and waiting costs less than another nudge."""
 AFTER_ERROR_MS = 2_000
 """How long a call that made the engine fail is left alone."""
 HOPELESS_TURNS = 5
@@ -129,16 +130,17 @@ class Engine:
         self._name = uuid4().hex
         self._turns = count(1)
 
-    async def attend(self, call: str) -> None:
+    async def attend(self, call: str, found: bool = False) -> None:
         """Give the call one turn; returns at once when another worker has it.
 
+        ``found``: by the sweeper, most often with others, along with which it is taken.
         Raises redis.RedisError when Redis fails: the call is then as it was saved last.
         """
         log_context.call_id.set(call)
         token = f"{self._name}.{next(self._turns)}"
         try:
             asked_s = self._steady_s()
-            taken = await self._mailboxes.take(call, token)
+            taken = await self._mailboxes.take(call, token, found)
             if taken is None:
                 metrics.TURNS_FOR_NOTHING.inc()
                 return

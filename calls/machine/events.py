@@ -13,7 +13,7 @@ Every ``at_ms`` is in milliseconds since the Unix epoch: Asterisk's own timestam
 came from Asterisk, the worker's clock for results.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, fields
 from enum import IntEnum
 from operator import attrgetter
@@ -36,7 +36,10 @@ class Urgency(IntEnum):
     """It only adds a fact: whoever comes next reads it."""
     SOON = 1
     """Another event will normally follow in milliseconds; the sweeper looks if none does."""
-    NOW = 2
+    NEXT_LOOK = 2
+    """Nothing is to be done, but it should be taken in: the sweeper's next look is soon enough, and
+    takes in what came to other calls meanwhile in the same round trips."""
+    NOW = 3
     """Something must be done: nudge a worker."""
 
 
@@ -383,6 +386,22 @@ Result = (
     | CommandFailed
 )
 Event = MailboxEvent | Result
+
+
+def urgency_of(events: Collection[MailboxEvent]) -> Urgency:
+    """How soon a worker should look at events of one call that come together.
+
+    B's answer asks for nothing where A's stands beside it.
+    """
+    answers = {
+        ids.is_created_by_us(each.channel_id)
+        for each in events
+        if isinstance(each, ChannelAnswered)
+    }
+    if len(answers) == 2:
+        others = (each.urgency for each in events if not isinstance(each, ChannelAnswered))
+        return max((Urgency.NEXT_LOOK, *others))
+    return max(event.urgency for event in events)
 
 
 def begins(event: object) -> bool:

@@ -67,6 +67,7 @@ from calls.routing.choice import Plan, Refusal
 from calls.routing.targets import Skipped
 from calls.store import outbox
 from calls.store.keeper import Keeper, LiveCalls
+from calls.store.lean import patient
 from calls.store.limit_book import LimitBook
 from calls.store.questions import (
     BRIEF_MS,
@@ -102,6 +103,8 @@ LEASE_MS = 30_000
 """How long a place is held without being renewed; what a dead holder leaves is free after it."""
 FLUSH_S = 1.0
 """Time between two times that proofs of trunks are brought to Redis."""
+FLUSH_PATIENCE_S = 0.2
+"""How long they may wait for something to go along with."""
 WARM_S = 3.0
 """How long a worker that starts waits for the places of calls that are up."""
 MOST_LATE = 10_000
@@ -131,7 +134,7 @@ class Limits:
         self._reserve = script(redis, "slices", "reserve")
         self._extend = script(redis, "slices", "extend")
         self._release = script(redis, "slices", "release")
-        self._health = script(redis, "health")
+        self._health = patient(script(redis, "health"), FLUSH_PATIENCE_S)
         self._late: deque[tuple[str, tuple[Rule, ...], int]] = deque(maxlen=MOST_LATE)
         self.proofs = health.Proofs()
         self.keeper = Keeper(redis, calls, lease_ms) if calls is not None else None

@@ -3,7 +3,11 @@
 redis-py takes a connection out of a pool for each command, wraps the wait for its reply in timers
 and records metrics, which together cost more than Redis itself does (docs/decisions has the
 figures). Here a command is packed by hiredis, written to one transport, and its reply resolves a
-future: what many calls ask at the same time shares the connection and goes out together.
+future: what many calls ask at the same time shares the connection.
+
+A write costs more than what is written: the kernel carries it over and wakes Redis, which wakes us
+with its reply. So a command that nobody waits for may wait a moment to go out with one that is
+urgent (`patient`).
 
 `LeanRedis` is a `redis.asyncio.Redis`: commands, scripts, errors and URLs are redis-py's. Only how
 a single command travels is replaced; pipelines still go through the pool, and are for what is rare.
@@ -18,6 +22,7 @@ Rules
 import asyncio
 import random
 from collections import deque
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import hiredis
@@ -30,6 +35,8 @@ RETRIES = 3
 """How often a command is sent again before its caller is told; as redis-py's clients here do."""
 BACKOFF_S = (0.02, 0.2)
 """The first pause before it is sent again, which doubles, and the longest."""
+TOGETHER_S = 0.001
+"""How long what is asked in one moment with other things may wait, to go with them in one write."""
 
 _NOTHING_YET: Any = False
 """What hiredis' reader gives while a reply is not complete."""
@@ -59,6 +66,15 @@ class LeanRedis(Redis):
         callback = self.response_callbacks.get(args[0])
         return reply if callback is None else callback(reply, **options)
 
+    async def together(self, *commands: Sequence[Any]) -> list[Any]:
+        """Send several commands in one write, and give their replies as the server sent them.
+
+        Raises the first error among them once all have been answered. Where the connection breaks
+        all are sent again.
+        """
+        replies: list[Any] = await self._ask([_packed(*each) for each in commands])
+        return replies
+
     def register_script(self, script: Any) -> Any:
         """As redis-py's; the script is called without a detour."""
         return _LeanScript(self, script)
@@ -71,14 +87,16 @@ class LeanRedis(Redis):
             self._connection.give_up(exceptions.ConnectionError("the client was closed"))
         await super().aclose(close_connection_pool)
 
-    async def _ask(self, packed: bytes) -> Any:
+    async def _ask(self, packed: bytes | list[bytes], patience_s: float = 0.0) -> Any:
         pause_s = BACKOFF_S[0]
         for left in range(RETRIES, -1, -1):
             try:
                 wire = self._connection
                 if wire is None or wire.broken:
                     wire = await self._connected()
-                return await wire.ask(packed)
+                if isinstance(packed, bytes):
+                    return await wire.ask(packed, patience_s)
+                return await wire.ask_all(packed)
             except (exceptions.ConnectionError, exceptions.TimeoutError) as error:
                 if not left or isinstance(error, exceptions.AuthenticationError):
                     raise
@@ -118,8 +136,18 @@ class LeanRedis(Redis):
         return wire
 
 
+def patient(script: AsyncScript, patience_s: float) -> AsyncScript:
+    """The script, to be called by who can wait *patience_s* seconds until it is sent: it goes with
+    the next command that cannot, which most often comes sooner."""
+    if isinstance(script, _LeanScript):
+        script.patience_s = patience_s
+    return script
+
+
 class _LeanScript(AsyncScript):
     """A script whose call is packed and sent at once: redis-py's way there costs as much again."""
+
+    patience_s = 0.0
 
     async def __call__(self, keys: Any = None, args: Any = None, client: Any = None) -> Any:
         lean: Any = self.registered_client
@@ -127,7 +155,8 @@ class _LeanScript(AsyncScript):
             return await super().__call__(keys, args, client)
         keys, args = keys or (), args or ()
         try:
-            return await lean._ask(_packed("EVALSHA", self.sha, len(keys), *keys, *args))
+            packed = _packed("EVALSHA", self.sha, len(keys), *keys, *args)
+            return await lean._ask(packed, self.patience_s)
         except exceptions.NoScriptError:
             self.sha = await lean.script_load(self.script)
             return await lean._ask(_packed("EVALSHA", self.sha, len(keys), *keys, *args))
@@ -140,6 +169,13 @@ class _Wire(asyncio.Protocol):
         self._timeout_s = timeout_s
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
+        """Who waits for a reply, in the order of what was sent, and since when."""
+        self._unsent: list[tuple[bytes, asyncio.Future[Any]]] = []
+        """What is to go with the next command, and who waits for its reply."""
+        self._sending: asyncio.Handle | None = None
+        """Sends it all the same when its patience ends."""
+        self._sends_s = float("inf")
+        """When that is, by the loop's clock; uvloop's handles do not always tell."""
         self._reader = hiredis.Reader(
             protocolError=exceptions.InvalidResponse, replyError=BaseParser.parse_error
         )
@@ -152,27 +188,66 @@ class _Wire(asyncio.Protocol):
         """Whether it will carry nothing any more."""
         return self._ended_by is not None
 
-    async def ask(self, packed: bytes) -> Any:
-        """Send a packed command and wait for its reply; raises it when it is an error."""
+    async def ask(self, packed: bytes, patience_s: float = 0.0) -> Any:
+        """Send a packed command, within *patience_s* seconds, and wait for its reply; raises it
+        when it is an error."""
+        waiter = self._put(packed)
+        if not patience_s:
+            self._send()
+        else:
+            self._send_by(self._loop.time() + patience_s)
+        return await waiter
+
+    async def ask_all(self, packed: Iterable[bytes]) -> list[Any]:
+        """The same for several commands at once."""
+        waiters = [self._put(each) for each in packed]
+        self._send()
+        await asyncio.wait(waiters)
+        # An error that nobody asked for would be logged as such.
+        errors = [error for error in (each.exception() for each in waiters) if error is not None]
+        if errors:
+            raise errors[0]
+        return [each.result() for each in waiters]
+
+    def _put(self, packed: bytes) -> "asyncio.Future[Any]":
+        """Let the command be sent with the next; raises where nothing is sent any more."""
         if self._transport is None or self._ended_by is not None:
             raise self._ended_by or exceptions.ConnectionError("there is no connection to Redis")
         waiter = self._loop.create_future()
+        self._unsent.append((packed, waiter))
+        return waiter
+
+    def _send_by(self, at_s: float) -> None:
+        if at_s < self._sends_s:
+            if self._sending is not None:
+                self._sending.cancel()
+            self._sending, self._sends_s = self._loop.call_at(at_s, self._send), at_s
+
+    def _send(self) -> None:
+        """Write all that is to be sent, in the order in which it was asked."""
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending, self._sends_s = None, float("inf")
+        unsent, self._unsent = self._unsent, []
         now = self._loop.time()
-        self._waiting.append((waiter, now))
-        self._transport.write(packed)
+        self._waiting.extend((waiter, now) for _, waiter in unsent)
         if self._watchdog is None and self._timeout_s:
             self._watchdog = self._loop.call_at(now + self._timeout_s, self._watch)
-        return await waiter
+        assert self._transport is not None  # noqa: S101 - `ask` has looked
+        self._transport.write(b"".join(packed for packed, _ in unsent))
 
     def give_up(self, error: Exception) -> None:
         """Close the connection; whoever waits is told this error."""
         self._ended_by = self._ended_by or error
-        if self._watchdog is not None:
-            self._watchdog.cancel()
+        for timer in (self._watchdog, self._sending):
+            if timer is not None:
+                timer.cancel()
         if self._transport is not None:
             self._transport.abort()
-        while self._waiting:
-            waiter, _ = self._waiting.popleft()
+        waiters = [waiter for waiter, _ in self._waiting] + [waiter for _, waiter in self._unsent]
+        self._waiting.clear()
+        self._unsent.clear()
+        for waiter in waiters:
             if not waiter.done():
                 waiter.set_exception(error)
 

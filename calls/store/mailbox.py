@@ -56,11 +56,12 @@ from calls.machine.events import (
     begins,
     decode,
     encode,
+    urgency_of,
 )
 from calls.machine.journal import MOST_PAGES
 from calls.machine.session import Session, from_json, to_json
 from calls.store import config_version, outbox, rejected
-from calls.store.lean import LeanRedis
+from calls.store.lean import TOGETHER_S, LeanRedis, patient
 from cdr import stream, trace
 
 LOCK_MS = 4_000
@@ -157,7 +158,7 @@ class Mailboxes:
     ``queue``: where `post` nudges by itself; without it the caller of `post` does.
     """
 
-    def __init__(self, redis: Redis, queue: NudgeQueue | None = None) -> None:
+    def __init__(self, redis: LeanRedis, queue: NudgeQueue | None = None) -> None:
         self._redis = redis
         self._queue = queue
         # Tells a save from the one before it under the same lock.
@@ -165,13 +166,14 @@ class Mailboxes:
         self._post = _script(redis, "post")
         self._order = _script(redis, "order")
         self._take = _script(redis, "take")
+        self._take_along = patient(_script(redis, "take"), TOGETHER_S)
         self._save = _script(redis, "save")
         self._came = _script(redis, "came")
         self._finish = _script(redis, "finish")
         self._discard = _script(redis, "discard")
         self._fail = _script(redis, "fail")
         self._reject = _script(redis, "reject")
-        self._due = _script(redis, "due")
+        self._due = patient(_script(redis, "due"), TOGETHER_S)
         self._postpone = _script(redis, "postpone")
         self._restore = _script(redis, "restore")
         self._hand_over = _script(redis, "hand_over")
@@ -185,8 +187,8 @@ class Mailboxes:
         """Put events into mailboxes, each call's in order; return the calls to nudge a worker for.
 
         With a queue of our own nobody is left to nudge, and the list is empty.
-        The calls' scripts go out together. Raises redis.NoScriptError when the scripts have to be
-        loaded (again).
+        The calls' scripts go out in one write. Raises redis.NoScriptError when the scripts have to
+        be loaded (again).
         """
         by_call: dict[str, list[MailboxEvent]] = {}
         for call, event in posts:
@@ -194,15 +196,14 @@ class Mailboxes:
         if len(by_call) == 1:
             ((call, events),) = by_call.items()
             return [call] if await self._redis.evalsha(*self._posting(call, events)) else []
-        nudges = await asyncio.gather(
-            *(self._redis.evalsha(*self._posting(call, some)) for call, some in by_call.items())
-        )
+        scripts = (("EVALSHA", *self._posting(call, some)) for call, some in by_call.items())
+        nudges = await self._redis.together(*scripts)
         return [call for call, nudge in zip(by_call, nudges, strict=True) if nudge]
 
     def _posting(self, call: str, events: Sequence[MailboxEvent]) -> tuple[Any, ...]:
         """The arguments of EVALSHA that post these events."""
         opens, events = _from_its_beginning(events)
-        urgency = max(event.urgency for event in events)
+        urgency = urgency_of(events)
         queue = self._queue
         keys = (
             *(call_key(call), mail_key(call), ATTEND, stream.BEGUN_STREAM),
@@ -232,13 +233,16 @@ class Mailboxes:
         call, digest = found
         return Ordered(call.decode(), digest.decode()) if call and digest else None
 
-    async def take(self, call: str, token: str) -> Taken | None:
+    async def take(self, call: str, token: str, along: bool = False) -> Taken | None:
         """Lock the call and read it; None when another has it or nothing waits.
+
+        ``along``: others are taken in the same moment, and all go out in one write.
 
         Raises Unreadable when the session cannot be understood: the call is locked all the same.
         """
         keys = [call_key(call), mail_key(call), ATTEND, config_version.KEY]
-        taken, *rest = await self._take(keys=keys, args=[call, token, LOCK_MS])
+        script = self._take_along if along else self._take
+        taken, *rest = await script(keys=keys, args=[call, token, LOCK_MS])
         if not taken:
             return None
         session, events, version, taken_over = rest

@@ -20,6 +20,7 @@ import redis
 from redis.asyncio import Redis
 
 from calls.routing.choice import CallFacts, Refusal
+from calls.store.lean import patient
 from cdr.record import Disposition
 
 HOLD_MS = 1_000
@@ -74,13 +75,18 @@ def subject_of_source(endpoint: str) -> str:
     return f"source:{endpoint}"[:LONGEST_SUBJECT]
 
 
+LOOK_PATIENCE_S = 0.2
+"""How long a look at who is refused may wait for something to go along with: the listener's lease
+is renewed as often, and calls that come bring it forward."""
+
+
 class Refusals:
     """Counts refusals. ``most`` a second of one subject are looked at; 0: all of them."""
 
     def __init__(self, redis: Redis, most: int) -> None:
         self._most = most
         self._note = redis.register_script(_NOTE)
-        self._now = redis.register_script(_NOW)
+        self._now = patient(redis.register_script(_NOW), LOOK_PATIENCE_S)
 
     async def note(self, facts: CallFacts, refusal: Refusal) -> None:
         """Count a refusal. Never raises: a caller is refused whether or not it can be counted."""

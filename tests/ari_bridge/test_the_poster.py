@@ -3,7 +3,6 @@
 import asyncio
 
 import pytest
-import redis
 import uvloop
 
 from ari_bridge import poster as poster_module
@@ -126,7 +125,7 @@ def test_what_is_due_within_a_millisecond_is_no_fault_on_the_bridges_own_loop(
     redis_url, clean_redis, nudger, monkeypatch
 ):
     """uvloop has no timers of less than a millisecond, and gives another handle for these."""
-    patience = iter([0.0004, 0.0003])
+    patience = iter([(0.0004, 0.0004), (0.0003, 0.0003)])
     monkeypatch.setattr(poster_module, "_patience_s", lambda *_: next(patience))
 
     async def posting():
@@ -157,7 +156,7 @@ async def test_a_lost_reply_loses_no_event(poster, clean_redis, way):
 
 
 async def test_what_could_not_be_posted_before_the_end_is_said(redis_url, nudger, caplog):
-    mailboxes = Mailboxes(redis.asyncio.Redis.from_url(redis_url))
+    mailboxes = Mailboxes(connect(redis_url))
     poster = Poster(mailboxes, nudger)
     poster.add(CALL, entered())
     await poster.drain(0)
@@ -253,6 +252,45 @@ async def test_an_urgent_event_of_one_call_does_not_hurry_those_of_another(poste
     await poster.drain(10)
 
     assert poster.posts[2] == [ChannelRinging("2.1.b1", 1)]
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [ChannelRinging(b(), 1)],
+        [ChannelAnswered(b(), 1), ChannelAnswered(A, 2)],
+        [HangupRequested(b(), 1, 32, soft=True), ChannelLeft(b(), 2), ChannelDestroyed(b(), 3)],
+    ],
+    ids=["a fact", "a talk", "an end that we asked for"],
+)
+async def test_what_nobody_waits_for_goes_along_with_what_is_due(poster, monkeypatch, events):
+    for name in ("GATHER_S", "TALK_S", "ENDED_S"):
+        monkeypatch.setattr(poster_module, name, 60)
+    monkeypatch.setattr(poster_module, "COMPANY_S", 0)
+    for call in (CALL, "demo:2.1"):
+        poster.add(call, entered())
+    await poster.posted()
+    for event in events:
+        poster.add(CALL, event)
+    poster.add("demo:2.1", HangupAsked(9, "root"))
+    async with asyncio.timeout(10):
+        await poster._idle.wait()
+
+    assert poster.posts[1:] == [[*events, HangupAsked(9, "root")]]
+
+
+async def test_an_answer_does_not_go_along_before_the_other_sides(poster, monkeypatch):
+    monkeypatch.setattr(poster_module, "ANSWER_S", 60)
+    for call in (CALL, "demo:2.1"):
+        poster.add(call, entered())
+    await poster.posted()
+    poster.came.clear()
+    poster.add(CALL, ChannelAnswered(b(), 1))
+    poster.add("demo:2.1", HangupAsked(9, "root"))
+    async with asyncio.timeout(10):
+        await poster.came.wait()
+
+    assert poster.posts[1:] == [[HangupAsked(9, "root")]]
 
 
 async def test_past_what_memory_allows_the_oldest_go_and_it_is_said(nudger, caplog, monkeypatch):

@@ -35,6 +35,17 @@ from tests.machine.world import CALL, A, World, b, entered, ordered, plan, targe
 HASH, MAIL = f"ringmaster:call:{CALL}", f"ringmaster:mail:{CALL}"
 ROWS = (limit(target="acme"), limit("minutes", 600, "acme", window="day"))
 """The limits of the caller's account."""
+_SCRIPTS = (
+    "_take",
+    "_take_along",
+    "_save",
+    "_came",
+    "_finish",
+    "_discard",
+    "_fail",
+    "_reject",
+)
+"""The scripts of a turn, each of which may run twice."""
 PAUSE_S = 10
 """How long a process freezes: longer than any lock."""
 
@@ -74,7 +85,7 @@ class Explorer:
     _scripts: list["_Repeating"] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        for name in ("_take", "_save", "_finish", "_discard", "_fail", "_reject"):
+        for name in _SCRIPTS:
             script = _Repeating(getattr(self.mailboxes, name))
             setattr(self.mailboxes, name, script)
             self._scripts.append(script)

@@ -80,7 +80,7 @@ class SlowEngine:
         self.fault = None
         self.keepsake = Keepsake(steady_s)
 
-    async def attend(self, call):
+    async def attend(self, call, found=False):
         self.turns += 1
         self.calls_seen.add(call)
         self.began.release()

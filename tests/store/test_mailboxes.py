@@ -1,5 +1,7 @@
 """Mailboxes in Redis: who is nudged, what is due, and that nothing is lost to a lost reply."""
 
+import asyncio
+
 import pytest
 from redis.exceptions import NoScriptError
 
@@ -79,6 +81,19 @@ async def test_how_soon_a_worker_must_look(waiting, event, nudges, soon):
     assert waiting.mail == 1
 
 
+async def test_both_answers_nudge_nobody_and_the_next_look_takes_them_in(waiting):
+    await waiting.post(ChannelRinging(b(), 1), ChannelAnswered(b(), 2), ChannelAnswered(A, 3))
+
+    assert waiting.nudges == []
+    assert due_ms(waiting) <= redis_ms(waiting)
+
+
+async def test_both_answers_with_an_end_nudge_a_worker(waiting):
+    await waiting.post(ChannelAnswered(b(), 2), ChannelAnswered(A, 3), HangupRequested(A, 4))
+
+    assert waiting.nudges == [CALL]
+
+
 async def test_one_nudge_is_enough_until_the_mailbox_has_been_read(waiting):
     await waiting.post(HangupAsked(1, "root"), HangupAsked(2, "root"))
     await waiting.post(HangupAsked(3, "root"))
@@ -104,6 +119,18 @@ async def test_a_call_whose_nudge_was_lost_is_due_a_second_later(office):
     assert call == CALL
     assert 0 < in_ms <= 1_000
     assert (await office.mailboxes.due(-2)).calls == ()
+
+
+async def test_calls_that_are_taken_along_with_each_other_are_all_taken(office):
+    calls = [CALL, "demo:2.1", "demo:3.1"]
+    for call in calls:
+        await office.mailboxes.post([(call, entered())])
+    taken = await asyncio.gather(
+        *(office.mailboxes.take(call, "token", True) for call in (*calls, CALL, "demo:4.1"))
+    )
+
+    # A lock that the token has is taken once more; of the last call nothing is known.
+    assert [bool(each) for each in taken] == [True, True, True, True, False]
 
 
 async def test_a_call_in_a_turn_is_due_when_its_lock_lapses(office):

@@ -6,10 +6,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 import redis
+import uvloop
 from redis import exceptions
 from redis.asyncio import Redis
 
-from calls.store.lean import RETRIES, LeanRedis
+from calls.store.lean import RETRIES, LeanRedis, patient
 from tests.lab.faulty_redis import FaultyRedis
 from tests.lab.ports import LOOPBACK
 
@@ -112,6 +113,105 @@ async def test_one_that_gave_up_does_not_take_the_next_ones_reply(redis_url, cle
         given_up.cancel()
 
         assert await client.echo("second") == b"second"
+
+
+NEVER_S = 3600.0
+
+
+async def test_a_patient_script_goes_out_with_the_next_command_before_it(redis_url, clean_redis):
+    async with client_at(LeanRedis, redis_url) as client:
+        await client.ping()
+        script = patient(client.register_script("return redis.call('INCR', KEYS[1])"), NEVER_S)
+        await client.script_load(script.script)
+        waiting = [asyncio.ensure_future(script(keys=["count"])) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert not any(each.done() for each in waiting)
+
+        assert await client.incr("count") == 4
+        assert await asyncio.gather(*waiting) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("loop", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
+@pytest.mark.parametrize("patience_s", [0.0001, 0.01])
+def test_a_patient_script_is_sent_though_nothing_else_is(redis_url, clean_redis, loop, patience_s):
+    async def alone():
+        async with client_at(LeanRedis, redis_url) as client:
+            script = patient(client.register_script("return redis.call('INCR', KEYS[1])"), 60)
+            hasty = patient(
+                client.register_script("return redis.call('INCR', KEYS[1])"), patience_s
+            )
+            first = asyncio.ensure_future(script(keys=["count"]))
+            await client.ping()
+            again = asyncio.ensure_future(script(keys=["count"]))
+            async with asyncio.timeout(10):
+                # The shortest patience counts for all that wait.
+                return [await hasty(keys=["count"]), await first, await again]
+
+    assert sorted(loop(alone())) == [1, 2, 3]
+
+
+async def test_what_waits_to_be_sent_when_the_connection_breaks_is_sent_on_the_next(
+    redis_url, clean_redis
+):
+    async with FaultyRedis(redis_url) as way, client_at(LeanRedis, way.url) as client:
+        await client.ping()
+        script = patient(client.register_script("return redis.call('INCR', KEYS[1])"), NEVER_S)
+        waiting = asyncio.ensure_future(script(keys=["count"]))
+        await asyncio.sleep(0)
+        await way.down()
+        await way.up()
+        while client.connections_made < 2:
+            await client.ping()
+        await client.ping()
+
+        async with asyncio.timeout(10):
+            while not waiting.done():
+                await client.ping()
+        assert waiting.result() == 1
+
+
+async def test_what_waits_to_be_sent_when_the_client_is_closed_is_told_so(redis_url, clean_redis):
+    async with client_at(LeanRedis, redis_url) as client:
+        await client.ping()
+        waiting = asyncio.ensure_future(client._connection.ask(b"*1\r\n$4\r\nPING\r\n", NEVER_S))
+        await asyncio.sleep(0)
+
+    with pytest.raises(exceptions.ConnectionError, match="closed"):
+        await waiting
+
+
+async def test_commands_that_go_together_are_answered_in_their_order(redis_url, clean_redis):
+    async with client_at(LeanRedis, redis_url) as client:
+        assert await client.together(("INCR", "count"), ("ECHO", "x"), ("INCR", "count")) == [
+            1,
+            b"x",
+            2,
+        ]
+
+
+async def test_the_first_error_of_commands_that_go_together_is_raised(redis_url, clean_redis):
+    async with client_at(LeanRedis, redis_url) as client:
+        with pytest.raises(exceptions.NoScriptError):
+            await client.together(("INCR", "count"), ("EVALSHA", "0" * 40, 0), ("GET", "a", "b"))
+
+        assert await client.get("count") == b"1"
+
+
+async def test_commands_that_go_together_are_all_sent_again_where_a_reply_is_lost(
+    redis_url, clean_redis
+):
+    async with FaultyRedis(redis_url) as way, client_at(LeanRedis, way.url) as client:
+        await client.ping()
+        way.lose_next_reply()
+
+        assert await client.together(("INCR", "count"), ("INCR", "count")) == [3, 4]
+
+
+async def test_redis_pys_own_script_knows_no_patience_and_is_called_at_once(redis_url, clean_redis):
+    async with client_at(Redis, redis_url) as client:
+        script = patient(client.register_script("return 7"), NEVER_S)
+
+        assert await script() == 7
 
 
 async def test_a_command_whose_reply_is_lost_is_sent_again(redis_url, clean_redis):

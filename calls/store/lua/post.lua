@@ -16,8 +16,8 @@ redis.call('RPUSH', KEYS[2], unpack(ARGV, 5))
 if ARGV[3] == '0' then return 0 end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-redis.call('ZADD', KEYS[3], 'LT', now + 1000, ARGV[1])
-if ARGV[3] == '1' or known[3] then return 0 end
+redis.call('ZADD', KEYS[3], 'LT', ARGV[3] == '2' and now or now + 1000, ARGV[1])
+if ARGV[3] ~= '3' or known[3] then return 0 end
 redis.call('HSET', KEYS[1], 'nudged', 1)
 if ARGV[4] == '' then return 1 end
 redis.call('LPUSH', KEYS[5], ARGV[4])
