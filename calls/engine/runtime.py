@@ -83,6 +83,10 @@ class Runtime:
         self._busy: set[str] = set()
         self._without_place: list[str] = []
         """Calls that were due and had to wait, as their node has no place left."""
+        self._found: dict[str, None] = {}
+        """Calls that were due while every place was taken, the one found first first."""
+        self._found_is_next = False
+        """Whether the next place that is given back is for one of these."""
         self._foreign: set[str] = set()
         """Nodes that this worker does not know, of which it has said so."""
         self._once_more: set[str] = set()
@@ -266,8 +270,27 @@ class Runtime:
 
     def _leave(self, call: str) -> None:
         self._shares.leave(_node_of(call))
+        # By turns: where nudges always wait for a place, what was found would never have one.
+        self._found_is_next = not self._found_is_next
+        if self._found and self._found_is_next:
+            self._loop.call_soon(self._begin_found)
+        else:
+            self._give_back_place()
+
+    def _give_back_place(self) -> None:
         self._room.release()
         self._left.set()
+
+    def _begin_found(self) -> None:
+        """Give the place in hand to a call that was found while there was none."""
+        while self._found:
+            call = next(iter(self._found))
+            del self._found[call]
+            if self._shares.enter(_node_of(call)):
+                self._begin(call, found=True)
+                return
+            self._without_place.append(call)
+        self._give_back_place()
 
     async def _sweep(self) -> None:
         """Attend to every call that is due: a nudge was lost, a worker died, or time is up."""
@@ -296,6 +319,8 @@ class Runtime:
             pause_s = 0.0
             if tap.is_shut or self._loop.time() < self._compared_s:
                 continue
+            while self._found and self._room.acquire(blocking=False):
+                self._begin_found()
             live = due.live
             ours = [each for each in due.calls if self._knows(*each)]
             # Calls left to others must not hide those behind them.
@@ -336,6 +361,8 @@ class Runtime:
             self._begin(call, found=True)
         else:
             self._shares.leave(_node_of(call))
+            if len(self._found) < IN_FLIGHT:
+                self._found[call] = None
 
     async def _put_off(self) -> None:
         """Calls that have no place now must not hide those that are due after them."""

@@ -391,7 +391,8 @@ Event = MailboxEvent | Result
 def urgency_of(events: Collection[MailboxEvent]) -> Urgency:
     """How soon a worker should look at events of one call that come together.
 
-    B's answer asks for nothing where A's stands beside it.
+    B's answer asks for nothing where A's stands beside it; should it be that of an attempt that was
+    given up, its channel is ended at the next look.
     """
     answers = {
         ids.is_created_by_us(each.channel_id)

@@ -22,7 +22,7 @@ Rules
 import asyncio
 import random
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import hiredis
@@ -70,9 +70,14 @@ class LeanRedis(Redis):
         """Send several commands in one write, and give their replies as the server sent them.
 
         Raises the first error among them once all have been answered. Where the connection breaks
-        all are sent again.
+        those are sent again that have no reply.
         """
-        replies: list[Any] = await self._ask([_packed(*each) for each in commands])
+        replies: list[Any] = []
+        packed = [_packed(*each) for each in commands]
+        await self._ask(packed, replies=replies)
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise reply
         return replies
 
     def register_script(self, script: Any) -> Any:
@@ -87,7 +92,12 @@ class LeanRedis(Redis):
             self._connection.give_up(exceptions.ConnectionError("the client was closed"))
         await super().aclose(close_connection_pool)
 
-    async def _ask(self, packed: bytes | list[bytes], patience_s: float = 0.0) -> Any:
+    async def _ask(
+        self,
+        packed: bytes | list[bytes],
+        patience_s: float = 0.0,
+        replies: list[Any] | None = None,
+    ) -> Any:
         pause_s = BACKOFF_S[0]
         for left in range(RETRIES, -1, -1):
             try:
@@ -96,7 +106,7 @@ class LeanRedis(Redis):
                     wire = await self._connected()
                 if isinstance(packed, bytes):
                     return await wire.ask(packed, patience_s)
-                return await wire.ask_all(packed)
+                return await wire.ask_all(packed, replies if replies is not None else [])
             except (exceptions.ConnectionError, exceptions.TimeoutError) as error:
                 if not left or isinstance(error, exceptions.AuthenticationError):
                     raise
@@ -198,16 +208,23 @@ class _Wire(asyncio.Protocol):
             self._send_by(self._loop.time() + patience_s)
         return await waiter
 
-    async def ask_all(self, packed: Iterable[bytes]) -> list[Any]:
-        """The same for several commands at once."""
-        waiters = [self._put(each) for each in packed]
+    async def ask_all(self, packed: Sequence[bytes], replies: list[Any]) -> None:
+        """The same for those of the commands that have no reply yet, at once; an error that one of
+        them has for a reply stands in its place."""
+        waiters = [self._put(each) for each in packed[len(replies) :]]
         self._send()
-        await asyncio.wait(waiters)
-        # An error that nobody asked for would be logged as such.
-        errors = [error for error in (each.exception() for each in waiters) if error is not None]
-        if errors:
-            raise errors[0]
-        return [each.result() for each in waiters]
+        try:
+            for waiter in waiters:
+                try:
+                    replies.append(await waiter)
+                except exceptions.ResponseError as error:
+                    replies.append(error)
+        except BaseException:
+            for waiter in waiters:
+                # An error that nobody asked for would be logged as such.
+                if not waiter.cancel() and not waiter.cancelled():
+                    waiter.exception()
+            raise
 
     def _put(self, packed: bytes) -> "asyncio.Future[Any]":
         """Let the command be sent with the next; raises where nothing is sent any more."""

@@ -93,6 +93,24 @@ class SlowEngine:
         assert self.began.acquire(timeout=PATIENCE_S), "no turn began"
 
 
+class OneByOne(SlowEngine):
+    """An engine of whose turns one ends each time that it is told so."""
+
+    def __init__(self):
+        super().__init__()
+        self.places = asyncio.Semaphore(0)
+
+    async def attend(self, call, found=False):
+        self.turns += 1
+        self.calls_seen.add(call)
+        self.began.release()
+        await self.places.acquire()
+
+    def let_all_go(self, runtime):
+        for _ in range(100):
+            runtime._loop.call_soon_threadsafe(self.places.release)
+
+
 @pytest.fixture
 def slow(runtime):
     runtime._engine = SlowEngine()
@@ -217,6 +235,33 @@ def test_past_its_room_a_process_takes_no_more(redis_url, clean_redis, monkeypat
     all_done(runtime)
 
     assert slow.turns == 3
+
+
+def test_a_call_that_is_due_has_a_place_though_nudges_always_wait_for_one(
+    redis_url, clean_redis, monkeypatch, request
+):
+    monkeypatch.setattr(runtime_module, "IN_FLIGHT", 2)
+    runtime = request.getfixturevalue("runtime")
+    runtime._engine = engine = OneByOne()
+    nudging = threading.Thread(target=runtime.submit, args=([f"demo:{n}" for n in range(40)],))
+    nudging.start()
+    for _ in range(2):
+        engine.wait_for_turn()
+    clean_redis.zadd(ATTEND, {"demo:due": 1})
+    wait_for(
+        lambda: "demo:due" in runtime._found,
+        timeout_s=PATIENCE_S,
+        failure=lambda: "the sweeper did not find the call",
+    )
+    for _ in range(3):
+        runtime._loop.call_soon_threadsafe(engine.places.release)
+        engine.wait_for_turn()
+
+    assert "demo:due" in engine.calls_seen
+    clean_redis.delete(ATTEND)
+    engine.let_all_go(runtime)
+    nudging.join(PATIENCE_S)
+    all_done(runtime)
 
 
 def test_a_fault_in_one_turn_is_logged_and_leaves_the_others_alone(runtime, slow, caplog):

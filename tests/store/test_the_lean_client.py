@@ -1,6 +1,7 @@
 """The hot path's Redis client gives and raises what redis-py gives and raises."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -205,6 +206,48 @@ async def test_commands_that_go_together_are_all_sent_again_where_a_reply_is_los
         way.lose_next_reply()
 
         assert await client.together(("INCR", "count"), ("INCR", "count")) == [3, 4]
+
+
+async def test_of_commands_that_go_together_only_those_without_a_reply_are_sent_again():
+    """The first reply of two arrives, and the connection breaks."""
+    heard: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        heard.append(await reader.read(1000))
+        writer.write(b"+first\r\n" if len(heard) == 1 else b"+second\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, LOOPBACK, 0)
+    port = server.sockets[0].getsockname()[1]
+    async with client_at(LeanRedis, f"redis://{LOOPBACK}:{port}/0") as client:
+        assert await client.together(("ECHO", "first"), ("ECHO", "second")) == [b"first", b"second"]
+    server.close()
+
+    assert [data.count(b"ECHO") for data in heard] == [2, 1]
+    assert b"second" in heard[1]
+
+
+async def test_commands_that_go_together_and_are_given_up_say_nothing_later(caplog):
+    asked = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(silent, LOOPBACK, 0)
+    port = server.sockets[0].getsockname()[1]
+    async with client_at(LeanRedis, f"redis://{LOOPBACK}:{port}/0") as client:
+        asking = asyncio.ensure_future(client.together(("PING",), ("PING",)))
+        await asked.wait()
+        asking.cancel()
+        await asyncio.wait([asking])
+    server.close()
+    gc.collect()
+
+    assert "never retrieved" not in caplog.text
 
 
 async def test_redis_pys_own_script_knows_no_patience_and_is_called_at_once(redis_url, clean_redis):
