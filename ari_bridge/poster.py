@@ -32,11 +32,9 @@ GATHER_S = 0.05
 COMPANY_S = 0.005
 """After so long without another event of its call it goes along with whatever is due: what belongs
 together follows within 1 to 3 ms."""
-TALK_S = 0.01
-"""How long a talk may wait for something to go along with."""
 ENDED_S = 0.03
-"""The same for the last signs of an end that we asked for; a worker lingers for them a little
-longer (LINGER_S in calls/engine/turn.py)."""
+"""How long the last signs of an end that we asked for may wait for something to go along with; a
+worker lingers for them a little longer (LINGER_S in calls/engine/turn.py)."""
 END_S = 0.004
 """The same for the first signs of a channel's end: StasisEnd follows the hangup and
 ChannelDestroyed the StasisEnd within 1 to 3 ms."""
@@ -217,10 +215,11 @@ def _patience_s(event: MailboxEvent, waiting: list[MailboxEvent]) -> tuple[float
 def _until_both_answered_s(
     event: ChannelAnswered, waiting: list[MailboxEvent]
 ) -> tuple[float, float]:
-    """The same for an answer, which waits for that of the other side; where this has come nothing
-    is to be done for either."""
+    """The same for an answer, which waits for that of the other side. Once both have come they go
+    at once, though nothing is to be done: they are what is billed, and should this process die
+    nobody else has heard them."""
     is_b = ids.is_created_by_us(event.channel_id)
     for each in waiting:
         if isinstance(each, ChannelAnswered) and ids.is_created_by_us(each.channel_id) != is_b:
-            return 0.0, TALK_S
+            return 0.0, 0.0
     return (ANSWER_S, ANSWER_S) if is_b else (ANSWER_S, GATHER_S)
