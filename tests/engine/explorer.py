@@ -173,6 +173,9 @@ class _Run:
             session = self.office.session
             self.world.now_ms = max(self.world.now_ms, session.wake_ms if session else 0)
             await self.turn()
+        # As the worker's keeper does within a second: an end that timed out on its way to the
+        # limits is told there later.
+        await self.office.limits._tell_late()
         self._check_end()
 
     async def turn(self) -> None:

@@ -61,6 +61,9 @@ FOUND = [
     # A worker took places and froze before it could save that there are any. The next one heard
     # that the caller had left, before it looked for a route, and gave nothing back.
     {9: Deviation.PAUSE, 10: Deviation.LEAVES},
+    # An end timed out on its way to the limits, and no other worker came before the call was over:
+    # only what the first one keeps to tell later gives the place back.
+    {4: Deviation.LATE, 18: Deviation.PAUSE, 25: Deviation.LATE, 31: Deviation.PAUSE},
 ]
 """Schedules under which something did not hold once."""
 
