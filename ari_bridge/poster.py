@@ -18,6 +18,7 @@ from calls.engine.nudges import Nudger
 from calls.machine.events import (
     ChannelAnswered,
     ChannelDestroyed,
+    ChannelEnd,
     ChannelLeft,
     HangupRequested,
     MailboxEvent,
@@ -204,7 +205,7 @@ def _patience_s(event: MailboxEvent, waiting: list[MailboxEvent]) -> tuple[float
     long at most it waits then for something to go along with, from now."""
     if isinstance(event, ChannelAnswered):
         return _until_both_answered_s(event, waiting)
-    if any(isinstance(each, HangupRequested) and each.soft for each in waiting):
+    if isinstance(event, ChannelEnd) and _is_ended_by_us(waiting):
         # Our own doing, and most often all that is still to be heard of the call.
         return (0.0, ENDED_S) if isinstance(event, ChannelDestroyed) else (COMPANY_S, ENDED_S)
     if event.urgency is not Urgency.NOW:
@@ -223,3 +224,8 @@ def _until_both_answered_s(
         if isinstance(each, ChannelAnswered) and ids.is_created_by_us(each.channel_id) != is_b:
             return 0.0, 0.0
     return (ANSWER_S, ANSWER_S) if is_b else (ANSWER_S, GATHER_S)
+
+
+def _is_ended_by_us(waiting: list[MailboxEvent]) -> bool:
+    """Whether a channel of the call that these events are of was told to end."""
+    return any(isinstance(each, HangupRequested) and each.soft for each in waiting)

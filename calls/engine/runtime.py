@@ -148,9 +148,9 @@ class Runtime:
             policy=policy(),
             refusals=Refusals(self._redis, settings.REFUSALS_PER_S),
         )
-        shares = settings.LIMITS_REDIS_URL == settings.REDIS_URL
+        is_one = settings.LIMITS_REDIS_URL == settings.REDIS_URL
         # What goes to one server goes out together.
-        counting = self._redis if shares else connect(settings.LIMITS_REDIS_URL)
+        counting = self._redis if is_one else connect(settings.LIMITS_REDIS_URL)
         self._limits = Limits(counting, LimitBook(), self._mailboxes)
         self._engine = Engine(
             self._mailboxes,

@@ -72,9 +72,7 @@ class LeanRedis(Redis):
         Raises the first error among them once all have been answered. Where the connection breaks
         those are sent again that have no reply.
         """
-        replies: list[Any] = []
-        packed = [_packed(*each) for each in commands]
-        await self._ask(packed, replies=replies)
+        replies: list[Any] = await self._ask([_packed(*each) for each in commands])
         for reply in replies:
             if isinstance(reply, Exception):
                 raise reply
@@ -92,13 +90,9 @@ class LeanRedis(Redis):
             self._connection.give_up(exceptions.ConnectionError("the client was closed"))
         await super().aclose(close_connection_pool)
 
-    async def _ask(
-        self,
-        packed: bytes | list[bytes],
-        patience_s: float = 0.0,
-        replies: list[Any] | None = None,
-    ) -> Any:
+    async def _ask(self, packed: bytes | list[bytes], patience_s: float = 0.0) -> Any:
         pause_s = BACKOFF_S[0]
+        replies: list[Any] = []
         for left in range(RETRIES, -1, -1):
             try:
                 wire = self._connection
@@ -106,7 +100,8 @@ class LeanRedis(Redis):
                     wire = await self._connected()
                 if isinstance(packed, bytes):
                     return await wire.ask(packed, patience_s)
-                return await wire.ask_all(packed, replies if replies is not None else [])
+                await wire.ask_all(packed, replies)
+                return replies
             except (exceptions.ConnectionError, exceptions.TimeoutError) as error:
                 if not left or isinstance(error, exceptions.AuthenticationError):
                     raise

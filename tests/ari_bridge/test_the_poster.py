@@ -278,6 +278,23 @@ async def test_what_nobody_waits_for_goes_along_with_what_is_due(poster, monkeyp
     assert poster.posts[1:] == [[*events, HangupAsked(9, "root")]]
 
 
+async def test_what_must_be_done_does_not_wait_for_the_end_of_a_channel_that_we_ended(
+    poster, monkeypatch
+):
+    for name in ("GATHER_S", "ENDED_S", "COMPANY_S"):
+        monkeypatch.setattr(poster_module, name, 60)
+    poster.add(CALL, entered())
+    await poster.posted()
+    poster.came.clear()
+    both = [HangupRequested(b(), 1, 32, soft=True), HangupAsked(2, "root")]
+    for event in both:
+        poster.add(CALL, event)
+    async with asyncio.timeout(10):
+        await poster.came.wait()
+
+    assert poster.posts[1:] == [both]
+
+
 async def test_a_talk_waits_for_nothing(poster, monkeypatch):
     """It is billed, and nobody else has heard of it."""
     for name in ("ANSWER_S", "GATHER_S", "ENDED_S"):

@@ -2,8 +2,8 @@
 -- counts by it).
 -- KEYS  call hash, mailbox list, attend zset, stream of what began, the workers' queue
 -- ARGV  call id, opens (1: a call may begin with one of the events), urgency of the events
---       (0 later, 1 soon, 2 at the next look, 3 now), the nudge to put into the queue ('' = the caller nudges), the
---       events
+--       (0 later, 1 soon, 2 at the next look, 3 now), the nudge to put into the queue ('' = the
+--       caller nudges), the events
 -- Returns 1 when the caller must nudge a worker, else 0. Events of a call that is over, or that never
 -- began, are dropped: a late StasisEnd must not leave a mailbox behind that nobody will ever read.
 local known = redis.call('HMGET', KEYS[1], 'over', 'session', 'nudged')
