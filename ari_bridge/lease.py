@@ -25,8 +25,6 @@ from uuid import uuid4
 
 from redis.asyncio import Redis
 
-from calls.store.lean import TOGETHER_S, patient
-
 RENEW_S = 0.2
 """Between two renewals."""
 LOOK_S = 0.1
@@ -57,8 +55,7 @@ class Lease:
         self._clock = clock
         self._name = uuid4().hex
         self._renewals = 0
-        # It is renewed in the moment in which the mark is looked at.
-        self._script = patient(redis.register_script(_SCRIPT), TOGETHER_S)
+        self._script = redis.register_script(_SCRIPT)
         self._watched = ""
         self._since = clock()
         self._doubtful = False
@@ -79,12 +76,17 @@ class Lease:
         if not offered and self._clock() - self._since < LAPSE_S:
             return False
         async with self._one_at_a_time:
-            return await self._replace(seen, self._next())
+            return (await self._replace(seen, self._next()))[0]
 
     async def renew(self) -> bool:
         """Renew it; False when another has taken it meanwhile."""
+        return (await self.renew_and_read())[0]
+
+    async def renew_and_read(self, *key: str) -> tuple[bool, bytes | None]:
+        """The same, and what the key holds, which is read along: what a quiet bridge does is for
+        the most part waking up for answers."""
         async with self._one_at_a_time:
-            return await self._replace(self._present(), self._next())
+            return await self._replace(self._present(), self._next(), *key)
 
     async def is_held_elsewhere(self) -> bool:
         """Whether somebody else holds it, or is offered it no more."""
@@ -94,7 +96,7 @@ class Lease:
     async def offer(self) -> bool:
         """Let whoever stands by take it at once; False when another has taken it already."""
         async with self._one_at_a_time:
-            return await self._replace(self._present(), f"free {self._name}")
+            return (await self._replace(self._present(), f"free {self._name}"))[0]
 
     def _present(self) -> str:
         return f"{self._name} {self._renewals}"
@@ -102,9 +104,9 @@ class Lease:
     def _next(self) -> str:
         return f"{self._name} {self._renewals + 1}"
 
-    async def _replace(self, seen: str, value: str) -> bool:
-        after: bytes = await self._script(keys=[self._key], args=[seen, value, KEPT_MS])
+    async def _replace(self, seen: str, value: str, *key: str) -> tuple[bool, bytes | None]:
+        after, *read = await self._script(keys=[self._key, *key], args=[seen, value, KEPT_MS])
         ours = after.decode() == value
         if ours and value == self._next():
             self._renewals += 1
-        return ours
+        return ours, read[0] if read else None

@@ -33,6 +33,7 @@ from ari_bridge.quiet import OncePerSecond
 from ari_bridge.reconcile import Reconciler
 from calls import causes, ids
 from calls.machine.events import CallEntered, ChannelEvent
+from calls.store.mark import KEY as MARK
 from calls.store.mark import Mark
 from calls.vital import vital_task
 
@@ -202,10 +203,10 @@ class Listener:
                     self._see_to_loss()
                 self._mark.attended()
             return
-        renewed, changed = await asyncio.gather(self._lease.renew(), self._mark.has_changed())
+        renewed, mark = await self._lease.renew_and_read(MARK)
         if not renewed and self._socket is None:
             self._ours.clear()
-        if changed:
+        if await self._mark.shows_change(mark):
             self._see_to_loss()
             self._mark.attended()
 

@@ -31,10 +31,11 @@ from calls.store import outbox
 from calls.store.busiest import expect_busiest
 from calls.store.counters import Limits
 from calls.store.directory import Directory
-from calls.store.drains import is_drained
+from calls.store.drains import drain_key
 from calls.store.heartbeats import Heart
 from calls.store.limit_book import LimitBook
 from calls.store.mailbox import Mailboxes, connect
+from calls.store.mark import KEY as MARK
 from calls.store.mark import Mark
 from calls.store.refusals import Refusals
 from calls.vital import vital_task, vital_thread
@@ -166,14 +167,14 @@ class Runtime:
             self._limits.warm(),
             self._gateway.know_time(),
             expect_busiest(),
-            self._look_what_is_wanted(),
+            self._learn_what_is_wanted(),
         )
         # What has been imported stays for good; without this every full collection, about one
         # every few seconds under load, walks over all of Django again.
         gc.collect()
         gc.freeze()
         metrics.begin(settings.ARI_NODES)
-        self._heart = Heart("calls", self._describes_itself, self._look_for_drain)
+        self._heart = Heart("calls", self._describes_itself)
         self._heart.start()
         self._sweeper = vital_task("The sweeper", self._sweep())
         self._keeper = vital_task("The keeper of the limits", self._limits.run())
@@ -216,11 +217,11 @@ class Runtime:
         turns = len(self._busy)
         return f"{'drained, ' * tap.is_shut}{turns} turn{'s' * (turns != 1)}"
 
-    def _look_for_drain(self, client: "redis.Redis", name: str) -> None:
+    def _drain(self, *, drained: bool) -> None:
         """Take no new turns while somebody drains this worker: others attend to its calls."""
-        if tap.turn(shut=is_drained(client, name)):
+        if tap.turn(shut=drained):
             shut = "takes no new turns" if tap.is_shut else "takes turns again"
-            logger.warning("This worker (%s) %s.", name, shut)
+            logger.warning("This worker (%s) %s.", self._heart.name, shut)
 
     def _knows(self, call: str, in_ms: int = 0) -> bool:
         """Whether this worker attends to the call, which is due then.
@@ -297,18 +298,18 @@ class Runtime:
         # Being cancelled is not enough to end it: see _end in ari_bridge/listener.py.
         foreign = live = 0
         pause_s = 0.0
+        read = (MARK, outbox.WANTED, drain_key(self._heart.name))
         while not self._stopping:
             self._heart.sign()
             await (asyncio.sleep(pause_s) if pause_s else self._until_next_sweep(live))
             was_away, pause_s = bool(pause_s), AGAIN_S
             try:
-                # Asked together: most of what an idle worker does is waking up for an answer.
-                changed, due, _ = await asyncio.gather(
-                    self._mark.has_changed(),
-                    self._mailboxes.due(LOOK_AHEAD_MS, AT_A_SWEEP + foreign),
-                    self._look_what_is_wanted(),
-                )
-                if changed:
+                due = await self._mailboxes.due(LOOK_AHEAD_MS, AT_A_SWEEP + foreign, read)
+                mark, wanted, drain = due.read
+                # What was wanted is told on where Redis says nothing of it.
+                outbox.wanted.hear(wanted)
+                self._drain(drained=drain is not None)
+                if await self._mark.shows_change(mark):
                     self._compared_s = self._loop.time() + COMPARED_S
                     pause_s = GIVE_AGAIN_S
                     await self._after_loss()
@@ -349,8 +350,8 @@ class Runtime:
             async with asyncio.timeout(random.uniform(*QUIET_S)):  # noqa: S311 - no secret
                 await self._begun.wait()
 
-    async def _look_what_is_wanted(self) -> None:
-        # What was wanted is told on while Redis is away, which the sweeper says.
+    async def _learn_what_is_wanted(self) -> None:
+        # The sweeper says that Redis is away, and asks again.
         with suppress(redis.RedisError):
             await outbox.wanted.look(self._redis)
 

@@ -9,7 +9,7 @@ writes them:
 
 ``ringmaster:drain:worker:<host>:<process id>``
     JSON: ``by`` who drains that `calls` worker, ``why``, ``since_ms`` since the epoch. The worker
-    looks with each beat of its heart. Gone after `KEPT_S`, as a process is named by a number that
+    looks with each sweep. Gone after `KEPT_S`, as a process is named by a number that
     comes again
 """
 
@@ -17,7 +17,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
-import redis
 from django.conf import settings
 
 from calls.limits.draining import Drained
@@ -54,18 +53,18 @@ def read_drained() -> Drained:
 def drain_worker(name: str, drain: WorkerDrain) -> None:
     """Ask the worker ``host:pid`` to take no new turns. Raises redis.RedisError."""
     with impatient_redis(settings.REDIS_URL) as client:
-        client.set(PREFIX + name, orjson.dumps(asdict(drain)), ex=KEPT_S)
+        client.set(drain_key(name), orjson.dumps(asdict(drain)), ex=KEPT_S)
 
 
 def end_drain_of_worker(name: str) -> bool:
     """Let it take turns again; whether it was drained. Raises redis.RedisError."""
     with impatient_redis(settings.REDIS_URL) as client:
-        return bool(client.delete(PREFIX + name))
+        return bool(client.delete(drain_key(name)))
 
 
-def is_drained(client: "redis.Redis", name: str) -> bool:
-    """Whether that worker is to take no new turns."""
-    return bool(client.exists(PREFIX + name))
+def drain_key(name: str) -> str:
+    """The key that is there while the worker ``host:pid`` is to take no new turns."""
+    return PREFIX + name
 
 
 def drained_workers(names: list[str]) -> dict[str, WorkerDrain]:

@@ -63,14 +63,11 @@ class Heart:
         self,
         kind: str,
         note: Callable[[], str] = lambda: "",
-        look: Callable[["redis.Redis", str], None] = lambda client, name: None,
     ) -> None:
-        """``look`` is called with each beat, from the heart's thread, with the process's name
-        (``host:pid``): a place to ask Redis for what the process is to do."""
+        """``note`` says in a few words what the process does, from the heart's thread."""
         self.name = f"{socket.gethostname()}:{os.getpid()}"
         self._key = f"{PREFIX}{kind}:{self.name}"
         self._note = note
-        self._look = look
         self._kind = kind
         self._client: redis.Redis | None = None
         self._handed_over_s = float("-inf")
@@ -103,7 +100,6 @@ class Heart:
             self._disconnect()
 
     def _beat(self, client: "redis.Redis") -> None:
-        self._look(client, self.name)
         client.set(self._key, self._text(), px=LAPSE_MS)
         if time.monotonic() - self._handed_over_s >= HAND_OVER_S:
             hand_over(client, self._kind, self.name)

@@ -15,7 +15,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import uuid4
 
 from redis.asyncio import Redis
@@ -82,9 +82,8 @@ class Keeper:
     async def turn(self) -> None:
         """Renew what is up, if this worker is the keeper and it is time, or urgent."""
         now_s = asyncio.get_running_loop().time()
-        if not await self._is_elected():
-            return
-        if now_s >= self._renew_at_s or not await self._redis.exists(await self.kept_key()):
+        elected, kept = await self._stand()
+        if elected and (now_s >= self._renew_at_s or not kept):
             await self.renew()
             self._renew_at_s = now_s + self._lease_ms / 3000 * random.uniform(0.8, 1)  # noqa: S311
 
@@ -109,17 +108,19 @@ class Keeper:
         return held
 
     async def _renew_if_elected(self) -> None:
-        if await self._is_elected():
+        elected, _ = await self._stand()
+        if elected:
             await self.renew()
         else:
             await asyncio.sleep(0.05)
 
-    async def _is_elected(self) -> bool:
+    async def _stand(self) -> tuple[bool, bool]:
+        """Stand for keeper: whether this worker is, and whether it is known who holds places."""
         self._cell = await self._calls.cell(self._cell)
-        key = keeper_key(self._cell)
+        keys = [keeper_key(self._cell), kept_key(self._cell)]
         # A keeper that dies is followed by another well before the mark lapses.
-        elected: Any = await self._elect(keys=[key], args=[self._name, self._lease_ms // 6])
-        return bool(elected)
+        elected, kept = await self._elect(keys=keys, args=[self._name, self._lease_ms // 6])
+        return bool(elected), bool(kept)
 
     async def _take_again(self, calls: Sequence[str]) -> int:
         """Let calls of which the limits Redis knows nothing hold what their sessions say."""

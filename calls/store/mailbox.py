@@ -132,12 +132,13 @@ class Failing:
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Calls that somebody must look at, each with in how many ms, what time it is at Redis, and
-    how many calls live in all."""
+    """Calls that somebody must look at, each with in how many ms, what time it is at Redis, how
+    many calls live in all, and what was read along."""
 
     calls: tuple[tuple[str, int], ...]
     now_ms: int
     live: int = 0
+    read: tuple[bytes | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,7 @@ class Mailboxes:
         self._discard = _script(redis, "discard")
         self._fail = _script(redis, "fail")
         self._reject = _script(redis, "reject")
-        self._due = patient(_script(redis, "due"), TOGETHER_S)
+        self._due = _script(redis, "due")
         self._postpone = _script(redis, "postpone")
         self._restore = _script(redis, "restore")
         self._hand_over = _script(redis, "hand_over")
@@ -412,14 +413,18 @@ class Mailboxes:
         """Forget a call that never began."""
         await self._discard(keys=[call_key(call), mail_key(call), ATTEND], args=[call, token])
 
-    async def due(self, ahead_ms: int, most: int = 500) -> Due:
-        """Live calls that somebody must look at within *ahead_ms*, the longest due first."""
-        now_ms, live, *found = await self._due(keys=[ATTEND, CLOCK], args=[ahead_ms, most])
+    async def due(self, ahead_ms: int, most: int = 500, read: Sequence[str] = ()) -> Due:
+        """Live calls that somebody must look at within *ahead_ms*, the longest due first; and what
+        the keys *read* hold, for who looks at them as often: most of what a quiet worker does is
+        waking up for answers."""
+        keys = [ATTEND, CLOCK, *read]
+        now_ms, live, held, *found = await self._due(keys=keys, args=[ahead_ms, most])
         calls = zip(found[::2], found[1::2], strict=True)
         return Due(
             tuple((call.decode(errors="replace"), int(in_ms)) for call, in_ms in calls),
             now_ms,
             live,
+            tuple(held),
         )
 
     async def postpone(self, calls: Sequence[str], for_ms: int) -> None:
@@ -428,8 +433,9 @@ class Mailboxes:
 
     async def cell(self, known: str = "") -> str:
         """The name of this cell; ``known``, what it was before, is put back where it was lost."""
-        await self._redis.set(CELL, known or uuid4().hex, nx=True)
-        name: Any = await self._redis.get(CELL)
+        _, name = await self._redis.together(
+            ("SET", CELL, known or uuid4().hex, "NX"), ("GET", CELL)
+        )
         return str(name.decode()) if name else known
 
     async def live(self, node: str | None = None) -> list[str]:

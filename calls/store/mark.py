@@ -12,6 +12,7 @@ on the same connection, so it is asked on each new one, and now and then.
 """
 
 import time
+from typing import Any
 from uuid import uuid4
 
 from calls.store.lean import LeanRedis
@@ -44,18 +45,23 @@ class Mark:
 
         Raises redis.RedisError when it fails.
         """
-        if not await self._is_as_found():
+        mark: Any = await self._redis.get(KEY)
+        return await self.shows_change(mark)
+
+    async def shows_change(self, mark: bytes | None) -> bool:
+        """As `has_changed`, for who has just read the mark, on the same client, along with what it
+        asked there anyway."""
+        if not self._is_as_found(mark):
             asked_s, connection = time.monotonic(), self._redis.connections_made
             self._found = tuple(await self._script(keys=[KEY], args=[uuid4().hex]))
             self._asked_s, self._connection = asked_s, connection
         self._known = self._known or self._found
         return self._known != self._found
 
-    async def _is_as_found(self) -> bool:
-        """Whether a look at the mark alone says that nothing is new since the last one."""
+    def _is_as_found(self, mark: bytes | None) -> bool:
+        """Whether the mark alone says that nothing is new since the last look."""
         if not self._found or time.monotonic() > self._asked_s + ASK_AGAIN_S:
             return False
-        mark = await self._redis.get(KEY)
         # Asked for again on a new connection, should the old one have broken meanwhile.
         return self._connection == self._redis.connections_made and mark == self._found[0]
 

@@ -50,6 +50,10 @@ class Wanted:
     async def look(self, client: Redis) -> None:
         """Ask again. Raises redis.RedisError."""
         text: Any = await client.get(WANTED)
+        self.hear(text)
+
+    def hear(self, text: bytes | None) -> None:
+        """This is what Redis has at `WANTED` now."""
         if text is not None:
             # A Redis that was emptied says nothing; what was wanted still is.
             self.events = frozenset(text.decode().split())

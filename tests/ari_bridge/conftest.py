@@ -51,8 +51,8 @@ class LeaseStub:
     async def take(self) -> bool:
         return True
 
-    async def renew(self) -> bool:
-        return True
+    async def renew_and_read(self, *key: str) -> tuple[bool, bytes | None]:
+        return True, None
 
     async def offer(self) -> bool:
         self.was_offered.set()
@@ -69,6 +69,9 @@ class MarkStub:
         self.forgot = False
 
     async def has_changed(self) -> bool:
+        return self.forgot
+
+    async def shows_change(self, mark: bytes | None) -> bool:
         return self.forgot
 
     def attended(self) -> None:

@@ -68,6 +68,19 @@ async def test_a_lease_that_is_renewed_is_not_taken(held, watcher, clock):
         assert await held.renew()
 
 
+async def test_what_is_read_along_with_a_renewal_is_told_to_who_holds_it_no_more_too(
+    held, watcher, clock, clean_redis
+):
+    clean_redis.set("ringmaster:mark", "this one")
+    assert await held.renew_and_read("ringmaster:mark") == (True, b"this one")
+    assert await held.renew_and_read("ringmaster:none") == (True, None)
+    assert not await watcher.take()
+    clock.now += LAPSE_S
+    assert await watcher.take()
+
+    assert await held.renew_and_read("ringmaster:mark") == (False, b"this one")
+
+
 async def test_a_lease_that_has_not_moved_for_a_while_is_taken_and_its_holder_learns_it(
     held, watcher, clock
 ):
@@ -147,6 +160,10 @@ class ReconcilerStub:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
     monkeypatch.setattr(quiet, "time", SimpleNamespace(monotonic=lambda: 1000.0))
+
+
+async def hangs(*_):
+    await asyncio.Event().wait()
 
 
 class Running:
@@ -265,7 +282,7 @@ async def test_one_that_was_frozen_stands_by_when_it_wakes(double, listeners, mo
     first = listeners()
     await connected(double)
     # As seen from the others, it has stopped.
-    monkeypatch.setattr(first.listener._lease, "renew", asyncio.Event().wait)
+    monkeypatch.setattr(first.listener._lease, "renew_and_read", hangs)
     second = listeners()
     await connected(double, times=2)
     double.enter("1.2")
@@ -285,7 +302,7 @@ async def test_one_that_takes_over_as_redis_was_emptied_says_so(
     await looks(monkeypatch)
     readings = Readings()
     # Whoever stands by looks more often than the holder renews.
-    monkeypatch.setattr(first.listener._lease, "renew", asyncio.Event().wait)
+    monkeypatch.setattr(first.listener._lease, "renew_and_read", hangs)
     clean_redis.flushdb()
     await connected(double, times=2)
     await said(caplog, "Redis (REDIS_URL) has lost data or was started again; node double")

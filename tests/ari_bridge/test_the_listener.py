@@ -270,12 +270,12 @@ async def test_a_lease_that_could_not_be_renewed_hides_no_loss_of_data(
     class Fails(LeaseStub):
         failed = False
 
-        async def renew(self) -> bool:
+        async def renew_and_read(self, *key: str) -> tuple[bool, bytes | None]:
             if mark.forgot and not self.failed:
                 self.failed = True
                 await asyncio.sleep(0)
                 raise redis.ConnectionError("Connection refused")
-            return True
+            return True, None
 
     lease = Fails()
     async with listening(double.node, poster, reconciler, lease, mark=mark):

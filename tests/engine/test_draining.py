@@ -13,7 +13,7 @@ from calls.engine.tap import Tap
 from calls.machine.session import to_json
 from calls.models import Change, Drain, Trunk
 from calls.store import config_version
-from calls.store.drains import is_drained
+from calls.store.drains import drain_key
 from calls.store.heartbeats import PREFIX
 from calls.store.limit_book import read_book
 from calls.store.mailbox import ATTEND, call_key
@@ -137,7 +137,7 @@ def test_what_is_not_there_cannot_be_drained(kind, name, words):
 @pytest.mark.usefixtures("workers")
 def test_a_worker_is_drained_while_another_one_is_there(clean_redis):
     drain(Kind.WORKER, "host:1", by="alice")
-    assert is_drained(clean_redis, "host:1")
+    assert clean_redis.exists(drain_key("host:1"))
     assert left(Kind.WORKER, "host:1") == 3
     with pytest.raises(CannotDrain, match="the only one that attends to calls"):
         drain(Kind.WORKER, "host:2", by="alice")
@@ -238,26 +238,6 @@ def test_a_switch_that_is_drained_shows_in_the_explanation_of_every_number():
     found = explain("+33123456789", **asked)
     assert "the switch is drained and takes no new calls (move)" in found.verdict
     assert "(cause 42)" in found.verdict
-
-
-def test_a_worker_that_is_told_takes_no_nudges_and_sweeps_no_more(
-    redis_url, clean_redis, monkeypatch
-):
-    from calls.engine import runtime as runtime_module
-    from calls.engine.runtime import Runtime
-
-    tap = Tap()
-    monkeypatch.setattr(runtime_module, "tap", tap)
-    running = Runtime.__new__(Runtime)
-    running._busy = {"pbx1:1.1"}
-    assert running._describes_itself() == "1 turn"
-    clean_redis.set("ringmaster:drain:worker:host:1", "{}")
-    running._look_for_drain(clean_redis, "host:1")
-    assert tap.is_shut
-    assert running._describes_itself() == "drained, 1 turn"
-    clean_redis.delete("ringmaster:drain:worker:host:1")
-    running._look_for_drain(clean_redis, "host:1")
-    assert not tap.is_shut
 
 
 def test_the_engine_asks_nobody_more_for_a_drain_than_for_the_limits(clean_redis):

@@ -10,10 +10,12 @@ from calls.clock import steady_s
 from calls.engine import runtime as runtime_module
 from calls.engine.keepsake import Keepsake
 from calls.engine.runtime import Runtime
+from calls.engine.tap import Tap
 from calls.engine.tasks import attend
 from calls.limits.rules import Book
 from calls.machine.commands import CreateChannel, FindRoute
 from calls.store.directory import Directory
+from calls.store.drains import drain_key
 from calls.store.limit_book import LimitBook
 from calls.store.mailbox import ATTEND, Mailboxes, connect
 from tests.engine.recording_gateway import RecordingGateway
@@ -153,6 +155,24 @@ def test_a_turn_that_nobody_nudged_again_comes_once(runtime, slow):
     assert slow.turns == 1
 
 
+def test_a_worker_that_is_drained_learns_it_and_that_it_is_over(
+    runtime, slow, clean_redis, monkeypatch
+):
+    tap = Tap()
+    monkeypatch.setattr(runtime_module, "tap", tap)
+    runtime.submit([CALL])
+    slow.wait_for_turn()
+    assert runtime._describes_itself() == "1 turn"
+    drained = drain_key(runtime._heart.name)
+    clean_redis.set(drained, "{}")
+    wait_for(lambda: tap.is_shut, timeout_s=PATIENCE_S, failure=lambda: "it takes nudges")
+    assert runtime._describes_itself() == "drained, 1 turn"
+
+    clean_redis.delete(drained)
+    wait_for(lambda: not tap.is_shut, timeout_s=PATIENCE_S, failure=lambda: "it takes none")
+    let_go(runtime, slow)
+
+
 def test_after_redis_has_lost_data_a_due_call_is_left_to_the_comparison(
     runtime, slow, clean_redis, monkeypatch
 ):
@@ -188,7 +208,7 @@ def test_what_redis_lost_is_given_back_as_soon_as_it_answers(runtime, slow, monk
     over = threading.Event()
     answers = iter([False, False, True])
 
-    async def has_changed():
+    async def shows_change(mark):
         answer = next(answers, None)
         if answer is False:
             steps.append("away")
@@ -206,7 +226,7 @@ def test_what_redis_lost_is_given_back_as_soon_as_it_answers(runtime, slow, monk
 
     monkeypatch.setattr(slow.keepsake, "give_back", give_back)
     monkeypatch.setattr(runtime, "_until_next_sweep", pause)
-    monkeypatch.setattr(runtime._mark, "has_changed", has_changed)
+    monkeypatch.setattr(runtime._mark, "shows_change", shows_change)
     assert over.wait(PATIENCE_S), steps
     assert steps == ["away", "away", "given back"]
 

@@ -150,6 +150,15 @@ async def test_whoever_looks_for_what_is_due_is_told_how_many_calls_live(office)
     assert (await office.mailboxes.due(0)).live == 1
 
 
+async def test_what_is_looked_at_as_often_is_read_along(office):
+    office.client.set("ringmaster:mark", "this one")
+    await office.post(entered())
+    due = await office.mailboxes.due(LOCK_MS, read=("ringmaster:none", "ringmaster:mark"))
+
+    assert due.read == (None, b"this one")
+    assert [call for call, _ in due.calls] == [CALL]
+
+
 async def test_the_longest_due_come_first_and_no_more_than_asked_for(office):
     now_ms = redis_ms(office)
     for call, since_ms in {"n:3": 3, "n:1": 9, "n:2": 6, "n:9": -9_000}.items():

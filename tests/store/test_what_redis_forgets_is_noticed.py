@@ -45,6 +45,19 @@ async def test_an_emptied_redis_is_noticed_once_by_each_of_its_watchers(client, 
     assert [await each.has_changed() for each in watchers] == [False, False, False]
 
 
+async def test_a_mark_that_was_read_along_with_something_else_tells_the_same(client, clean_redis):
+    mark = Mark(client)
+    assert not await mark.shows_change(None)
+    assert not await mark.shows_change(clean_redis.get(KEY))
+    clean_redis.flushall()
+
+    assert await mark.shows_change(clean_redis.get(KEY))
+    # Of before the loss, and told to who comes late.
+    assert await mark.shows_change(b"of another time")
+    mark.attended()
+    assert not await mark.shows_change(clean_redis.get(KEY))
+
+
 async def test_a_change_is_told_until_it_has_been_attended_to(client, clean_redis):
     mark = Mark(client)
     await mark.has_changed()
