@@ -152,10 +152,12 @@ async def test_whoever_looks_for_what_is_due_is_told_how_many_calls_live(office)
 
 async def test_what_is_looked_at_as_often_is_read_along(office):
     office.client.set("ringmaster:mark", "this one")
+    office.client.rpush("ringmaster:other", "a newer version's")
     await office.post(entered())
-    due = await office.mailboxes.due(LOCK_MS, read=("ringmaster:none", "ringmaster:mark"))
+    keys = ("ringmaster:none", "ringmaster:other", "ringmaster:mark")
+    due = await office.mailboxes.due(LOCK_MS, read=keys)
 
-    assert due.read == (None, b"this one")
+    assert due.read == (None, None, b"this one")
     assert [call for call, _ in due.calls] == [CALL]
 
 

@@ -16,7 +16,11 @@ end
 if math.abs(now - last) > 1000 or now == last then redis.call('SET', KEYS[2], now) end
 local found = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', now + ARGV[1], 'WITHSCORES', 'LIMIT', 0, ARGV[2])
 local read = {}
-for index = 3, #KEYS do read[index - 2] = redis.call('GET', KEYS[index]) end
+for index = 3, #KEYS do
+  -- One of another type, which another version may keep there, must not hide what is due.
+  local held = redis.pcall('GET', KEYS[index])
+  read[index - 2] = type(held) == 'string' and held
+end
 local due = {now, redis.call('ZCARD', KEYS[1]), read}
 for index = 1, #found, 2 do
   due[index + 3] = found[index]
