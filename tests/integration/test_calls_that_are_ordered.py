@@ -234,7 +234,14 @@ def test_fifty_orders_at_once_with_workers_killed_are_one_call_and_one_record(
         asked[5].result()
         killed()
         for number in ("2200", "4930200"):
-            carrier.wait_for(number, "INVITE")
+            wait_for(
+                lambda number=number: "INVITE" in carrier.seen(number),
+                # A lock that lapses, and a worker that starts while others use the machine.
+                timeout_s=30,
+                failure=lambda number=number: (
+                    f"{number} was not called; the worker says:\n{ringmaster.stack.log('calls')}"
+                ),
+            )
             killed()
         calls = {placed(each.result()) for each in asked}
 
