@@ -105,8 +105,8 @@ class Lease:
         return f"{self._name} {self._renewals + 1}"
 
     async def _replace(self, seen: str, value: str, *key: str) -> tuple[bool, bytes | None]:
-        after, *read = await self._script(keys=[self._key, *key], args=[seen, value, KEPT_MS])
+        after, read = await self._script(keys=[self._key, *key], args=[seen, value, KEPT_MS])
         ours = after.decode() == value
         if ours and value == self._next():
             self._renewals += 1
-        return ours, read[0] if read else None
+        return ours, read

@@ -9,8 +9,7 @@ writes them:
 
 ``ringmaster:drain:worker:<host>:<process id>``
     JSON: ``by`` who drains that `calls` worker, ``why``, ``since_ms`` since the epoch. The worker
-    looks with each sweep. Gone after `KEPT_S`, as a process is named by a number that
-    comes again
+    looks with each sweep. Gone after `KEPT_S`, as a process is named by a number that comes again
 """
 
 from dataclasses import asdict, dataclass
@@ -72,7 +71,7 @@ def drained_workers(names: list[str]) -> dict[str, WorkerDrain]:
     if not names:
         return {}
     with impatient_redis(settings.REDIS_URL) as client:
-        texts: Any = client.mget([PREFIX + name for name in names])
+        texts: Any = client.mget(list(map(drain_key, names)))
     found = {}
     for name, text in zip(names, texts, strict=True):
         if text:

@@ -74,6 +74,8 @@ async def test_what_is_read_along_with_a_renewal_is_told_to_who_holds_it_no_more
     clean_redis.set("ringmaster:mark", "this one")
     assert await held.renew_and_read("ringmaster:mark") == (True, b"this one")
     assert await held.renew_and_read("ringmaster:none") == (True, None)
+    clean_redis.rpush("ringmaster:other", "a newer version's")
+    assert await held.renew_and_read("ringmaster:other") == (True, None)
     assert not await watcher.take()
     clock.now += LAPSE_S
     assert await watcher.take()

@@ -16,6 +16,7 @@ from django.utils import timezone
 from calls.models import ApiToken, Limit, Trunk
 from cdr.models import Cdr
 from tests.integration.conftest import Ringmaster
+from tests.lab.errors import LabError
 from tests.lab.sip import Carrier
 from tests.lab.waiting import wait_for
 
@@ -234,14 +235,12 @@ def test_fifty_orders_at_once_with_workers_killed_are_one_call_and_one_record(
         asked[5].result()
         killed()
         for number in ("2200", "4930200"):
-            wait_for(
-                lambda number=number: "INVITE" in carrier.seen(number),
+            try:
                 # A lock that lapses, and a worker that starts while others use the machine.
-                timeout_s=30,
-                failure=lambda number=number: (
-                    f"{number} was not called; the worker says:\n{ringmaster.stack.log('calls')}"
-                ),
-            )
+                carrier.wait_for(number, "INVITE", timeout_s=30)
+            except LabError as error:
+                error.add_note(ringmaster.stack.log("calls"))
+                raise
             killed()
         calls = {placed(each.result()) for each in asked}
 
